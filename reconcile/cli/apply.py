@@ -1,0 +1,72 @@
+"""`reconcile apply`: plan and apply in one go, or apply a saved plan."""
+
+import sys
+from typing import Any
+
+import click
+
+from reconcile.cli.options import configured, output_options, release_pairs, run_options, settings_options
+
+__all__ = ["command"]
+
+
+@click.command("apply")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@settings_options
+@run_options
+@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
+@click.option("--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass.")
+@output_options
+def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[str, ...], **given: Any) -> int:
+    """Make the changes: plan and apply in one go, or exactly the plan of RUN (a run's id, or a path).
+
+    Every change is looked at once more right before it is sent. What a guard holds is left, and said.
+    """
+    released = release_pairs(release)
+    settings = configured(**given)
+    from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
+    from reconcile.cli.running import run_and_tell  # noqa: PLC0415
+    from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.run import Options  # noqa: PLC0415
+
+    if not yes and not sys.stdin.isatty():
+        raise SettingsError("there is no terminal to ask on", hint="look at: reconcile plan; then: apply --yes")
+    if released and not run_id:
+        raise SettingsError("--release goes with the plan of a run", hint="reconcile apply RUN --release CLASS=N")
+    options = Options(
+        limit=limit,
+        release=released,
+        accept_source=given.pop("accept_source"),
+        expect_rows=given.pop("expect_rows"),
+        require_state=given.pop("require_state"),
+    )
+    confirm = _yes if yes else _ask
+
+    def body(run: Any) -> Any:
+        if run_id is None:
+            return pipeline.apply(run, confirm)
+        return pipeline.apply_saved(run, pipeline.plan_path(settings.run_dir, run_id), confirm)
+
+    return run_and_tell(
+        "apply",
+        settings,
+        options,
+        body,
+        needs_source=run_id is None,
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+    )
+
+
+def _yes(_header: Any) -> bool:
+    return True
+
+
+def _ask(header: Any) -> bool:
+    """Name the app and the counts, and ask."""
+    counts = header.counts
+    words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
+    held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
+    click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
+    return click.confirm("Apply these changes?", err=True)

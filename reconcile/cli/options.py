@@ -1,0 +1,88 @@
+"""The flags that several commands share, and how they become settings."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["configured", "output_options", "release_pairs", "run_options", "settings_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS = (
+    click.option("--config", metavar="FILE", help="Settings file [default: reconcile.toml where there is one]."),
+    click.option(
+        "--source", metavar="FILE|URL", help="The export: .csv .csv.gz .parquet .jsonl, - or a database URL."
+    ),
+    click.option("--query", metavar="SQL", help="What to select, where the source is a database."),
+    click.option(
+        "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Map a column, e.g. name=full_name."
+    ),
+    click.option("--run-dir", metavar="DIR", help="Where runs and state are kept [default: runs]."),
+    click.option("--api-key-file", metavar="FILE", help="File with the API key, instead of COMETCHAT_API_KEY."),
+    click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. policy.empty=keep."),
+)
+_OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, also on failure."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress, and only errors in the log."),
+    click.option("--verbose", "-v", is_flag=True, help="More in the log."),
+    click.option("--log-format", type=click.Choice(["console", "json"]), help="Default: console on a terminal."),
+)
+_RUN = (
+    click.option("--accept-source", is_flag=True, help="Believe this source once, whatever its guards say."),
+    click.option("--expect-rows", type=click.IntRange(0), metavar="N", help="Refuse a source of another size."),
+    click.option("--require-state", is_flag=True, help="Refuse to start without the state of earlier runs."),
+)
+
+
+def _stack(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+settings_options = _stack(_SETTINGS)
+output_options = _stack(_OUTPUT)
+run_options = _stack(_RUN)
+
+
+def configured(**given: Any) -> Any:
+    """
+    Bring the flags together with environment and file, and set up the log.
+
+    Raises: SettingsError with every problem at once.
+    """
+    from reconcile.config import Flags, environment, load  # noqa: PLC0415 - keeps --help light
+    from reconcile.logs import configure  # noqa: PLC0415
+
+    level = "error" if given.get("quiet") else "debug" if given.get("verbose") else "info"
+    configure(form=given.get("log_format") or _log_form(), level=level)
+    keys = {
+        "source": ("source", "location"),
+        "query": ("source", "query"),
+        "run_dir": ("run", "dir"),
+        "api_key_file": ("cometchat", "api_key_file"),
+    }
+    values = {key: given[name] for name, key in keys.items() if given.get(name) is not None}
+    flags = Flags(given.get("config"), values, tuple(given.get("sets") or ()), tuple(given.get("maps") or ()))
+    return load(flags, environment())
+
+
+def _log_form() -> str:
+    import sys  # noqa: PLC0415
+
+    return "console" if sys.stderr.isatty() else "json"
+
+
+def release_pairs(values: tuple[str, ...]) -> dict[str, int]:
+    """Read the values of --release: CLASS=N. Raises: click.BadParameter."""
+    pairs = {}
+    for value in values:
+        name, _, number = value.partition("=")
+        if not number.isdigit():
+            raise click.BadParameter(f"{value!r} is not of the form CLASS=N", param_hint="--release")
+        pairs[name] = int(number)
+    return pairs

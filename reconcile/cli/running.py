@@ -1,0 +1,63 @@
+"""What `plan` and `apply` share: a run from its settings to its summary."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from reconcile.cli.ending import say
+
+__all__ = ["run_and_tell"]
+
+_SHOWN_CHANGES = 10
+
+
+def run_and_tell(
+    name: str,
+    settings: Any,
+    options: Any,
+    body: Callable[[Any], Any],
+    *,
+    needs_source: bool,
+    as_json: bool,
+    quiet: bool,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Open a run, carry `body` out, tell its report, and give its exit code. `environ`: the process's own."""
+    from reconcile.config import environment, require_app, require_source  # noqa: PLC0415 - keeps --help light
+    from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.progress import make_progress  # noqa: PLC0415
+    from reconcile.run import open_run, real_world  # noqa: PLC0415
+
+    problems = require_app(settings) + (require_source(settings) if needs_source else [])
+    if problems:
+        raise SettingsError(problems)
+    world = real_world(environment() if environ is None else environ)
+    progress = make_progress(quiet=quiet, stream=sys.stderr, monotonic=world.monotonic)
+    with open_run(name, settings, options, world, progress) as run:
+        report = body(run)
+        tell(report, run.folder.path, as_json=as_json)
+        return int(report.exit_code)
+
+
+def tell(report: Any, folder: Any, *, as_json: bool) -> None:
+    """Print a report: as JSON, or as a summary for people."""
+    from reconcile.logs import redact  # noqa: PLC0415
+    from reconcile.report import encode_report  # noqa: PLC0415
+    from reconcile.report.terminal import render_terminal  # noqa: PLC0415
+    from reconcile.store.planfile import PlanFile  # noqa: PLC0415
+
+    if as_json:
+        say(redact(encode_report(report).decode().rstrip()))
+        return
+    path = folder / "plan.jsonl.gz"
+    changes = []
+    if path.exists() and report.outcomes is None:
+        for change in PlanFile(path).changes():
+            changes.append(change)
+            if len(changes) == _SHOWN_CHANGES:
+                break
+    names = [name for name in ("report.html", "changes.csv", "plan.jsonl.gz") if (folder / name).exists()]
+    files = [f"  {click.style(name, dim=True):<14} {folder / name}" for name in names]
+    say(redact(render_terminal(report, changes, files)))

@@ -1,0 +1,36 @@
+"""`reconcile runs`: the past runs."""
+
+from typing import Any
+
+import click
+
+from reconcile.cli.ending import say
+from reconcile.cli.options import configured
+
+__all__ = ["command"]
+
+
+@click.command("runs")
+@click.option("--config", metavar="FILE", help="Settings file [default: reconcile.toml where there is one].")
+@click.option("--run-dir", metavar="DIR", help="Where runs and state are kept [default: runs].")
+@click.option("--limit", type=click.IntRange(1), default=30, show_default=True, help="How many, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(*, limit: int, as_json: bool, **given: Any) -> int:
+    """List past runs, newest first."""
+    settings = configured(**given, quiet=True)
+    import msgspec  # noqa: PLC0415 - keeps --help light
+
+    from reconcile.store.state import StateReader  # noqa: PLC0415
+
+    rows = StateReader(settings.run_dir / "state.sqlite").runs(limit)
+    if as_json:
+        say(msgspec.json.format(msgspec.json.encode({"runs": rows}), indent=2).decode())
+        return 0
+    if not rows:
+        say(f"No runs in {settings.run_dir}.")
+    for row in rows:
+        code = "" if row.exit_code is None else str(row.exit_code)
+        say(
+            f"{row.run_id}  {row.command:<6} {row.verdict or row.state:<14} {code:>3}  {row.headline or ''}".rstrip()
+        )
+    return 0

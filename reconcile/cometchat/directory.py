@@ -1,0 +1,165 @@
+"""
+The directory: CometChat's users, as the rest of the job asks for them.
+
+Owns how users are found (walks over the list, looks at single users) and which kind of answer was seen to
+show tags and metadata at all.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from reconcile.cometchat import wire
+from reconcile.cometchat.client import Client
+from reconcile.cometchat.wire import PAGE_SIZE, Request
+from reconcile.core.pacing import RateGroup
+from reconcile.core.users import DirectoryUser, Record, as_record
+from reconcile.errors import DirectoryBusy, DirectoryStopped
+
+__all__ = ["Directory", "Unknown"]
+
+T = TypeVar("T")
+_WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
+
+
+class Unknown:
+    """The directory could not say; `why` in a few words."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+class Directory:
+    """The users and roles of one app. Thread-safe, but for `pages`."""
+
+    def __init__(self, client: Client, fields: tuple[str, ...], *, workers: int) -> None:
+        self._client = client
+        self._fields = fields
+        self._workers = workers
+        # Groups (tags, metadata) that each kind of answer was seen to carry. Only ever grows.
+        self.shown: dict[str, set[str]] = {"list": set(), "get": set(), "echo": set()}
+        self.witnesses: dict[str, str] = {}
+
+    def roles(self) -> frozenset[str]:
+        """Fetch the ids of the app's roles, in lower case: proves key and scope too."""
+        return self._must(Request("GET", "/roles", wire.read_roles))
+
+    def create_role(self, role: str) -> None:
+        """Create a role that bears its id as its name."""
+        self._must(Request("POST", "/roles", lambda body: body, body={"role": role, "name": role}))
+
+    def page(self, number: int, *, deactivated: bool = False) -> list[DirectoryUser]:
+        """Fetch one page of the list, counted from 1."""
+        params = [("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1")]
+        if deactivated:
+            params.append(("onlyDeactivated", "1"))
+        rows = self._must(Request("GET", "/users", wire.read_page, tuple(params)))
+        self._learn("list", rows)
+        return rows
+
+    def pages(self, *, deactivated: bool = False) -> Iterator[list[DirectoryUser]]:
+        """
+        Walk the list until a page is empty; counts and page totals of the service are not believed.
+
+        Several pages are in flight, more as the walk goes on.
+        Raises: DirectoryStopped when the same full page comes twice in a row.
+        """
+        with ThreadPoolExecutor(self._workers) as pool:
+            waiting: deque[Future[list[DirectoryUser]]] = deque()
+            number, window = 0, 1
+            last: tuple[str, ...] = ()
+            while True:
+                while len(waiting) < window:
+                    number += 1
+                    waiting.append(pool.submit(self.page, number, deactivated=deactivated))
+                rows = waiting.popleft().result()
+                if not rows:
+                    for unneeded in waiting:
+                        unneeded.cancel()
+                    return
+                uids = tuple(row.uid for row in rows)
+                if uids == last:
+                    raise DirectoryStopped("the list shows the same page twice", hint="check cometchat.base_url")
+                last = uids
+                yield rows
+                window = min(window * 2, _WINDOW, self._workers)
+
+    def look(self, uid: str, *, settling: bool = False) -> Record | None:
+        """Get one user as it is now; None where it is not active or not there."""
+        user = self.get(uid, settling=settling)
+        return None if user is None else as_record(user, self._fields)
+
+    def get(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
+        """Get one user as CometChat shows it."""
+        request = Request("GET", f"/users/{uid}", lambda body: wire.read_user(body, uid))
+        user = self._client.send(request, settling=settling)
+        if user is not None:
+            self._learn("get", [user])
+        return user
+
+    def get_each(self, uids: Sequence[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+        """Get many users, several at a time, in their order."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            waiting: deque[tuple[str, Future[DirectoryUser | Unknown | None]]] = deque()
+            for uid in uids:
+                waiting.append((uid, pool.submit(self._get_or_unknown, uid)))
+                if len(waiting) >= 2 * self._workers:
+                    first, found = waiting.popleft()
+                    yield first, found.result()
+            for uid, found in waiting:
+                yield uid, found.result()
+
+    def create(self, body: dict[str, Any]) -> Record:
+        """Create a user and give what the answer shows of it."""
+        uid: str = body["uid"]
+        request = Request("POST", "/users", lambda raw: wire.read_user(raw, uid), body=body, group=RateGroup.CORE)
+        return self._echo(self._must(request))
+
+    def update(self, uid: str, body: dict[str, Any]) -> Record | None:
+        """Update a user and give what the answer shows of it; None where it is not there any more."""
+        user = self._client.send(Request("PUT", f"/users/{uid}", lambda raw: wire.read_user(raw, uid), body=body))
+        return None if user is None else self._echo(user)
+
+    def reactivate(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Activate up to 25 users; what became of each stands in the lists of the answer."""
+        body = {"uidsToActivate": list(uids)}
+        return self._must(Request("PUT", "/users", wire.read_uid_lists, body=body, group=RateGroup.CORE))
+
+    def deactivate(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Deactivate up to 25 users; what became of each stands in the lists of the answer."""
+        body = {"uidsToDeactivate": list(uids)}
+        return self._must(Request("DELETE", "/users", wire.read_uid_lists, body=body, group=RateGroup.CORE))
+
+    def shows(self, kind: str) -> frozenset[str]:
+        """The groups that this kind of answer (`list`, `get`, `echo`) is known to carry."""
+        return frozenset(self.shown[kind])
+
+    def _get_or_unknown(self, uid: str) -> DirectoryUser | Unknown | None:
+        try:
+            return self.get(uid)
+        except DirectoryBusy as error:
+            return Unknown(error.message)
+
+    def _must(self, request: Request[T]) -> T:
+        found = self._client.send(request)
+        if found is None:
+            raise DirectoryStopped(
+                f"{request.method} {request.path}: CometChat says that this does not exist",
+                hint="check cometchat.base_url, app_id and region",
+            )
+        return found
+
+    def _echo(self, user: DirectoryUser) -> Record:
+        self._learn("echo", [user])
+        return as_record(user, self._fields)
+
+    def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
+        known = self.shown[kind]
+        if len(known) == 2:
+            return
+        for user in users:
+            shown = as_record(user, ()).shown
+            for group in shown - known:
+                known.add(group)
+                self.witnesses.setdefault(group, user.uid.lower())

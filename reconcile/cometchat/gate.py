@@ -1,0 +1,144 @@
+"""
+The one gate that every request passes: slots of the two rate budgets, pauses for all, and the stop.
+
+Waiting can always be woken. Only one thread a group waits for the clock; the others queue behind it.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reconcile.cometchat.wire import RateHeaders
+from reconcile.core.pacing import Budget, RateGroup
+from reconcile.errors import ExitCode, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Gate", "Stop"]
+
+SETTLE_S = 10.0  # how long what is in flight may take to settle after a stop
+
+
+class Stop:
+    """The wish to end early, and why. Setting it wakes every wait."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.event = threading.Event()
+        self._monotonic = monotonic
+        self._since = 0.0
+        self.code: ExitCode | None = None
+        self.why = ""
+
+    def set(self, code: ExitCode, why: str) -> None:
+        """Ask for the end; the first wish counts."""
+        if self.code is None:
+            self.code, self.why, self._since = code, why, self._monotonic()
+        self.event.set()
+
+    def check(self, *, settling: bool = False) -> None:
+        """
+        Refuse to go on after a stop; what settles a write in flight may, for a while.
+
+        Raises: Interrupted.
+        """
+        if self.code is None:
+            return
+        if not settling or self._monotonic() - self._since > SETTLE_S:
+            raise Interrupted(self.code)
+
+
+class Gate:
+    """Hands out the slots. Thread-safe; the arithmetic is `core.pacing`."""
+
+    def __init__(
+        self,
+        budgets: dict[RateGroup, Budget],
+        stop: Stop,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._budgets = budgets
+        self._stop = stop
+        self._monotonic = monotonic
+        self._turns = {group: threading.Lock() for group in budgets}
+        self._state = threading.Lock()
+        self._paused_until = 0.0
+        self.sent = dict.fromkeys(budgets, 0)
+        self.throttled = 0
+        self.retried = 0
+
+    def enter(self, group: RateGroup, *, settling: bool = False) -> None:
+        """Wait for a slot of the group. Raises: Interrupted when the run is to stop."""
+        group = self._shared(group)
+        with self._turns[group]:
+            while True:
+                self._stop.check(settling=settling)
+                wait = self._claim(group)
+                if wait <= 0:
+                    return
+                self._sleep(wait, settling=settling)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, wakeably. Raises: Interrupted."""
+        self._sleep(seconds, settling=False)
+        self._stop.check()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for that long."""
+        with self._state:
+            self._paused_until = max(self._paused_until, self._monotonic() + seconds)
+            self.throttled += 1
+
+    def observe(self, group: RateGroup, headers: RateHeaders) -> None:
+        """Learn from an answer."""
+        with self._state:
+            self._budgets[group].observe(self._monotonic(), headers.limit, headers.remaining)
+
+    def count(self, group: RateGroup, *, again: bool) -> None:
+        """Note a request that leaves."""
+        with self._state:
+            self.sent[group] += 1
+            self.retried += again
+
+    def rates(self) -> dict[RateGroup, float]:
+        """Give the requests a minute that each group may send now."""
+        with self._state:
+            now = self._monotonic()
+            return {group: budget.rate(now) for group, budget in self._budgets.items()}
+
+    def is_learnt(self, group: RateGroup) -> bool:
+        """Whether the group's limit is known rather than assumed."""
+        return self._budgets[group].is_learnt
+
+    def _shared(self, group: RateGroup) -> RateGroup:
+        """Until a group's limit is known, its requests take slots of the standard budget."""
+        # The smallest plan counts both groups in one; the careful rate therefore holds for their sum.
+        return group if self._budgets[group].is_learnt else RateGroup.STANDARD
+
+    def _claim(self, group: RateGroup) -> float:
+        with self._state:
+            now = self._monotonic()
+            budget = self._budgets[group]
+            wait = max(budget.wait_s(now), self._paused_until - now)
+            if wait <= 0:
+                budget.take(now)
+            return wait
+
+    def _sleep(self, seconds: float, *, settling: bool) -> None:
+        # Short naps: a limit that is learnt meanwhile moves the slot nearer.
+        nap = min(seconds, 0.25)
+        if settling and self._stop.event.is_set():
+            threading.Event().wait(nap)
+        else:
+            self._stop.event.wait(nap if seconds <= 1 else min(seconds, 1.0))
+
+
+@contextmanager
+def quiet_stop(stop: Stop) -> "Iterator[None]":
+    """Set the stop when the block fails, so that no other thread starts anything new."""
+    try:
+        yield
+    except BaseException:
+        stop.event.set()
+        raise

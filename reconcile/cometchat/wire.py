@@ -1,0 +1,277 @@
+"""
+What goes over the wire and what an answer means. No input or output in here.
+
+The error table of the whole job is `judge`: every status, and the error codes that outrank it, has one row.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from reconcile.core.pacing import RateGroup
+from reconcile.core.users import DirectoryUser
+
+__all__ = [
+    "BadAnswer",
+    "ErrorBody",
+    "Page",
+    "RateHeaders",
+    "Request",
+    "Verdict",
+    "judge",
+    "read_error",
+    "read_page",
+    "read_rate_headers",
+    "read_roles",
+    "read_uid_lists",
+    "read_user",
+]
+
+PAGE_SIZE = 1000  # the documented maximum
+BULK_LIMIT = 25  # uids in one activation or deactivation, as the vendor's older reference states
+
+
+class BadAnswer(ValueError):
+    """A success that is not what was asked for: not JSON, cut short, or about somebody else."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """
+    One call. `path` starts with a slash and holds only checked uids.
+
+    `read` makes a value of the body of a success, or raises BadAnswer.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    params: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any] | None = None
+    group: RateGroup = RateGroup.STANDARD
+
+    @property
+    def is_write(self) -> bool:
+        """Whether the answer's loss leaves open what happened."""
+        return self.method != "GET"
+
+
+class Verdict(StrEnum):
+    """What to do about an answer."""
+
+    DONE = "done"
+    ABSENT = "absent"  # the user is not there, or not active
+    CONFLICT = "conflict"  # the uid is taken: look at who has it
+    WAIT = "wait"  # refused for its rate, not processed: the same again, later
+    AGAIN = "again"  # a read is repeated; a write is unclear until a look settles it
+    REJECT = "reject"  # this request, for good
+    STOP = "stop"  # every request, for good
+
+
+_CODES = {
+    "ERR_UID_NOT_FOUND": Verdict.ABSENT,
+    "ERR_UID_ALREADY_EXISTS": Verdict.CONFLICT,
+    "ERR_TOO_MANY_REQUESTS": Verdict.WAIT,
+    "ERR_OPERATION_FAILED": Verdict.AGAIN,
+    "ERR_EXCEPTION": Verdict.AGAIN,
+    "ERR_MISSION_FAILED": Verdict.AGAIN,
+    "ERR_BAD_ERROR_RESPONSE": Verdict.AGAIN,
+    "ERR_BAD_REQUEST": Verdict.REJECT,
+    "ERR_INVALID_UID": Verdict.REJECT,
+    "ERR_ROLE_NOT_FOUND": Verdict.REJECT,
+    "ERR_PERMISSION_DENIED": Verdict.STOP,
+    "ERR_API_NOT_FOUND": Verdict.STOP,
+    "ERR_INVALID_API_VERSION": Verdict.STOP,
+}
+_STOPPING = ("AUTH_ERR_", "ERR_PLAN_", "ERR_SUBSCRIPTION_")
+
+
+def judge(status: int, code: str | None) -> Verdict:
+    """
+    Say what an answer means. `code` is its `error.code`, empty when JSON named none, None when not JSON.
+
+    The code is looked at first: the vendor documents codes better than statuses, and a conflict is a 400.
+    """
+    if code:
+        if code.startswith(_STOPPING):
+            return Verdict.STOP
+        if code in _CODES:
+            return _CODES[code]
+    return _judge_status(status, is_json=code is not None)
+
+
+def _judge_status(status: int, *, is_json: bool) -> Verdict:
+    if 200 <= status < 300:
+        return Verdict.DONE if is_json else Verdict.AGAIN
+    if status in {401, 403}:
+        return Verdict.STOP
+    if status == 429:
+        return Verdict.WAIT
+    # 417 stands for an internal mapping bug in the vendor's error guide, so it may pass.
+    if status in {408, 409, 417, 425} or (status >= 500 and status not in {501, 505}):
+        return Verdict.AGAIN
+    # A redirect is never followed. What is not JSON did not come from the API, so it proves nothing:
+    # least of all a 404, which would be evidence that a user is absent.
+    if 400 <= status < 500 and not is_json:
+        return Verdict.AGAIN
+    return Verdict.REJECT
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The part of an error that may be shown: its code and the fields that it names, never its texts."""
+
+    code: str = ""
+    fields: tuple[str, ...] = ()
+
+
+class _Error(msgspec.Struct):
+    code: str | int | None = None
+    details: Any = None
+
+
+class _Envelope(msgspec.Struct):
+    error: _Error | None = None
+    data: Any = msgspec.UNSET
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+def read_error(body: bytes) -> ErrorBody | None:
+    """Read an error envelope; None where the body is not one of CometChat's."""
+    try:
+        found = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    if found.error is None:
+        return ErrorBody() if found.data is not msgspec.UNSET else None
+    details = found.error.details
+    fields = tuple(str(name)[:60] for name in details) if isinstance(details, dict) else ()
+    return ErrorBody(str(found.error.code or ""), fields)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of the user list."""
+
+    data: list[DirectoryUser]
+
+
+class _One(msgspec.Struct):
+    data: DirectoryUser
+
+
+class _Role(msgspec.Struct):
+    role: str
+
+
+class _Roles(msgspec.Struct):
+    data: list[_Role]
+
+
+class _Lists(msgspec.Struct):
+    data: dict[str, Any]
+
+
+_PAGE = msgspec.json.Decoder(Page, strict=False)
+_ONE = msgspec.json.Decoder(_One, strict=False)
+_ROLES = msgspec.json.Decoder(_Roles)
+_LISTS = msgspec.json.Decoder(_Lists)
+
+
+def _read(decoder: Any, body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadAnswer(type(error).__name__) from None
+
+
+def read_page(body: bytes) -> list[DirectoryUser]:
+    """Read a page of users. Raises: BadAnswer."""
+    page: Page = _read(_PAGE, body)
+    return page.data
+
+
+def read_user(body: bytes, uid: str) -> DirectoryUser:
+    """Read one user. Raises: BadAnswer, also when the answer is about somebody else."""
+    user: DirectoryUser = _read(_ONE, body).data
+    if user.uid.lower() != uid:
+        raise BadAnswer("the answer is about another user")
+    return user
+
+
+def read_roles(body: bytes) -> frozenset[str]:
+    """Read the ids of the app's roles, in lower case. Raises: BadAnswer."""
+    return frozenset(role.role.lower() for role in _read(_ROLES, body).data)
+
+
+def read_uid_lists(body: bytes) -> dict[str, frozenset[str]]:
+    """
+    Read the answer of a bulk call: uids in lower case by what became of them. Raises: BadAnswer.
+
+    A list without an entry is left out by the service, and its status is always 200.
+    """
+    lists = _read(_LISTS, body).data
+    return {
+        name: frozenset(str(uid).lower() for uid in uids) for name, uids in lists.items() if isinstance(uids, list)
+    }
+
+
+class RateHeaders(msgspec.Struct, frozen=True):
+    """What an answer says about the rate: `limit` and `remaining` in requests, `wait_s` in seconds."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    wait_s: float | None = None
+
+
+def read_rate_headers(headers: Mapping[str, str]) -> RateHeaders:
+    """
+    Read the rate headers in either spelling; nonsense counts as absent. Keys of `headers` are lower case.
+
+    A date is measured against the answer's own `Date`, so that a wrong clock here does not matter.
+    """
+    return RateHeaders(
+        limit=_positive(_either(headers, "limit")),
+        remaining=_number(_either(headers, "remaining")),
+        wait_s=_wait(headers),
+    )
+
+
+def _either(headers: Mapping[str, str], name: str) -> str:
+    first = "x-rate-limit" if name == "limit" else f"x-rate-limit-{name}"
+    return headers.get(first, "") or headers.get(f"x-ratelimit-{name}", "")
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _positive(text: str) -> float | None:
+    number = _number(text)
+    return number if number else None
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    asked = headers.get("retry-after", "")
+    seconds = _number(asked)
+    if seconds is not None:
+        return seconds
+    then, now = _unix(asked), _unix(headers.get("date", ""))
+    if then is None:
+        then = _number(_either(headers, "reset"))
+    return None if then is None or now is None else max(0.0, then - now)
+
+
+def _unix(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,348 @@
+"""
+Settings from where people keep them: flag > environment > file > default.
+
+Every problem is collected and told at once, each with its remedy; an unknown key comes with the nearest
+known one.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reconcile.errors import SettingsError
+from reconcile.settings import MAPPABLE, Column, Fields, Secret, Settings, seconds_of
+
+__all__ = ["Flags", "api_key", "load", "require_app", "require_source"]
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    info.name: info.type
+    for info in msgspec.structs.fields(Settings)
+    if info.name not in {"file", "fields"} and isinstance(info.type, type)
+}
+_COMETCHAT_VARIABLES = {
+    "COMETCHAT_APP_ID": ("cometchat", "app_id"),
+    "COMETCHAT_REGION": ("cometchat", "region"),
+    "COMETCHAT_BASE_URL": ("cometchat", "base_url"),
+}
+_PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
+_LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|::1)")
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What stood on the command line: `values` by (section, key), `sets` and `maps` as written."""
+
+    config: str | None = None
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+
+
+Problems = list[tuple[str, str]]
+Tree = dict[str, Any]
+
+
+def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
+    """
+    Bring all settings together.
+
+    Raises: SettingsError with every problem that was found.
+    """
+    problems: Problems = []
+    path = flags.config or environ.get("RECONCILE_CONFIG") or _default_file()
+    tree = _read_file(path, problems) if path else {}
+    _overlay(tree, _from_environment(environ))
+    for (section, key), value in flags.values.items():
+        _put(tree, (section, *key.split(".")), value)
+    for pair in flags.sets:
+        _overlay(tree, _from_pair(pair, problems))
+    settings = _build(tree, flags.maps, environ, problems)
+    problems += _impossible(settings)
+    if problems:
+        raise SettingsError(problems)
+    return msgspec.structs.replace(settings, file=path or "")
+
+
+def require_app(settings: Settings) -> Problems:
+    """Say what is missing to reach the app; empty when nothing is."""
+    app, problems = settings.cometchat, []
+    if not app.app_id:
+        problems.append(("cometchat.app_id is not set", "set it in the file, or export COMETCHAT_APP_ID"))
+    if not app.region and not app.base_url:
+        problems.append(("cometchat.region is not set", "one of us, eu, in; or export COMETCHAT_REGION"))
+    return problems
+
+
+def require_source(settings: Settings) -> Problems:
+    """Say what is missing to read the source; empty when nothing is."""
+    source = settings.source
+    if not source.location:
+        return [("source.location is not set", "name the export: --source users.csv, or [source] location")]
+    if source.is_database and not source.query and not source.table:
+        return [("a database needs a query or a table", 'set source.query = "select ..." or source.table')]
+    if not source.is_database and (source.query or source.table):
+        return [("source.query goes with a database URL, not with a file", "remove it, or name a database")]
+    return []
+
+
+def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
+    """
+    Find the key: the named file, systemd's credential, then the environment.
+
+    Raises: SettingsError when there is none, or its file cannot be read.
+    """
+    named = settings.cometchat.api_key_file or environ.get("COMETCHAT_API_KEY_FILE", "")
+    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "apikey"
+    if named or credential.is_file():
+        file = Path(named) if named else credential
+        try:
+            text = file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a text file"
+            raise SettingsError(f"the API key file {file} cannot be read: {reason}", hint="check it") from None
+    else:
+        text = environ.get("COMETCHAT_API_KEY", "").strip()
+    if not text:
+        raise SettingsError("there is no API key", hint="export COMETCHAT_API_KEY, or give --api-key-file FILE")
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise SettingsError("the API key has characters that no key has", hint="copy it again, whole")
+    return Secret(text)
+
+
+def _default_file() -> str | None:
+    return "reconcile.toml" if Path("reconcile.toml").is_file() else None
+
+
+def _read_file(path: str, problems: Problems) -> Tree:
+    try:
+        tree = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        problems.append((f"the settings file {path} cannot be read: {error.strerror}", "check --config"))
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append((f"{path} is not valid TOML: {error}", "mend that line; strings stand in quotes"))
+        return {}
+    base = Path(path).parent
+    for section, key in _PATHS:
+        value = tree.get(section, {}).get(key) if isinstance(tree.get(section), dict) else None
+        if isinstance(value, str) and value not in {"", "-"} and "://" not in value:
+            tree[section][key] = str(base / value)
+    # The default run directory stands beside the file too.
+    if isinstance(tree.setdefault("run", {}), dict):
+        tree["run"].setdefault("dir", str(base / "runs"))
+    return tree
+
+
+def _from_environment(environ: Mapping[str, str]) -> Tree:
+    tree: Tree = {}
+    for name, keys in _COMETCHAT_VARIABLES.items():
+        if environ.get(name):
+            _put(tree, keys, environ[name])
+    for name, value in environ.items():
+        if name.startswith("RECONCILE_") and "__" in name:
+            _put(tree, tuple(name.removeprefix("RECONCILE_").lower().split("__")), _toml_value(value))
+    return tree
+
+
+def _from_pair(pair: str, problems: Problems) -> Tree:
+    name, equals, value = pair.partition("=")
+    keys = tuple(part.strip() for part in name.split("."))
+    if not equals or len(keys) < 2 or not all(keys):
+        problems.append((f"--set {pair} is not of the form section.key=value", "--set policy.empty=keep"))
+        return {}
+    tree: Tree = {}
+    _put(tree, keys, _toml_value(value.strip()))
+    return tree
+
+
+def _toml_value(text: str) -> Any:
+    """Read a value as TOML where it is some, else as the text that it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(tree: Tree, keys: tuple[str, ...], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = tree.setdefault(key, {})
+        if not isinstance(inner, dict):
+            inner = tree[key] = {}
+        tree = inner
+    tree[keys[-1]] = value
+
+
+def _overlay(tree: Tree, upper: Tree) -> None:
+    for key, value in upper.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _overlay(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], problems: Problems) -> Settings:
+    known = [*_SECTIONS, "fields"]
+    for section in tree:
+        if section not in known:
+            problems.append(_unknown(section, known, "section "))
+    parts: dict[str, Any] = {
+        name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
+    }
+    location = _expand(parts["source"].location, environ, problems)
+    parts["source"] = msgspec.structs.replace(parts["source"], location=location)
+    parts["fields"] = _fields(tree.get("fields"), maps, problems)
+    return Settings(**parts)
+
+
+def _section(name: str, kind: type[msgspec.Struct], given: Any, problems: Problems) -> Any:
+    if not isinstance(given, dict):
+        problems.append((f"[{name}] is not a table", f"write it as [{name}] with keys below"))
+        return kind()
+    infos = {info.name: info for info in msgspec.structs.fields(kind)}
+    values: Tree = {}
+    for key, value in given.items():
+        if key not in infos:
+            problems.append(_unknown(f"{name}.{key}", [f"{name}.{known}" for known in infos]))
+            continue
+        try:
+            values[key] = _convert(value, infos[key])
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append((f"{name}.{key}: {_words(error)}", f"its default is {_shown(infos[key].default)}"))
+    return kind(**values)
+
+
+def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
+    # A guard that names one of its numbers keeps the others.
+    if isinstance(value, dict) and isinstance(info.default, msgspec.Struct):
+        value = {**msgspec.to_builtins(info.default), **value}
+    if info.type is str and isinstance(value, bool | int | float):
+        value = str(value)
+    return msgspec.convert(value, info.type, strict=not isinstance(value, str))
+
+
+def _words(error: Exception) -> str:
+    return str(error).split(" - at `", maxsplit=1)[0]
+
+
+def _shown(default: Any) -> str:
+    value = msgspec.to_builtins(default) if isinstance(default, msgspec.Struct) else default
+    return msgspec.json.encode(value).decode()
+
+
+def _unknown(name: str, known: list[str], kind: str = "") -> tuple[str, str]:
+    near = get_close_matches(name, known, n=1)
+    return (
+        f"unknown {kind or 'setting '}{name}",
+        f"did you mean {near[0]}?" if near else "see: reconcile init",
+    )
+
+
+def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
+    """Put environment values in the place of ${NAME} in a database URL."""
+    if "://" not in location:
+        return location
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            problems.append((f"source.location names ${{{match[1]}}}, which is not set", f"export {match[1]}"))
+        return environ.get(match[1], "")
+
+    return re.sub(r"\$\{(\w+)\}", value, location)
+
+
+def _fields(given: Any, maps: tuple[str, ...], problems: Problems) -> Fields:
+    table = dict(given) if isinstance(given, dict) else {}
+    if given is not None and not isinstance(given, dict):
+        problems.append(("[fields] is not a table", "write it as [fields] with keys below"))
+    metadata = table.pop("metadata", {})
+    if not isinstance(metadata, dict):
+        problems.append(("[fields.metadata] is not a table", "write it as [fields.metadata] with keys below"))
+        metadata = {}
+    wanted = {**table, **{f"metadata.{key}": value for key, value in metadata.items()}}
+    for pair in maps:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        if not equals or not name or not column:
+            problems.append((f"--map {pair} is not of the form field=column", "--map name=full_name"))
+        else:
+            wanted[name] = column
+    columns = {name: _column(name, value, problems) for name, value in wanted.items()}
+    return Fields({name: column for name, column in columns.items() if column}, is_given=given is not None)
+
+
+def _column(name: str, value: Any, problems: Problems) -> Column | None:
+    if name not in MAPPABLE and not name.startswith("metadata."):
+        problems.append(_unknown(f"fields.{name}", [f"fields.{known}" for known in MAPPABLE]))
+        return None
+    if name == "metadata.@private":
+        problems.append(("metadata.@private is not managed", "it belongs to the service's extensions"))
+        return None
+    try:
+        return Column(value) if isinstance(value, str) else msgspec.convert(value, Column)
+    except msgspec.ValidationError as error:
+        remedy = 'name a column, or write { column = "...", separator = "|" }'
+        problems.append((f"fields.{name}: {_words(error)}", remedy))
+        return None
+
+
+def _impossible(settings: Settings) -> Problems:
+    """Values that are well formed and make no sense."""
+    app, limits = settings.cometchat, settings.limits
+    problems: Problems = []
+
+    def check(holds: bool, what: str, remedy: str) -> None:  # noqa: FBT001 - the condition is the point
+        if not holds:
+            problems.append((what, remedy))
+
+    app_ok = re.fullmatch(r"[A-Za-z0-9_-]*", app.app_id) is not None
+    check(app_ok, "cometchat.app_id has other characters than letters, digits, _ and -", "copy it again")
+    problems += _url_problem(app.base_url)
+    check(0 < limits.share <= 1, "limits.share is not between 0 and 1", "0.8 leaves a fifth to the app")
+    for name in ("core_per_minute", "standard_per_minute", "concurrency"):
+        value = getattr(limits, name)
+        check(value == "auto" or value > 0, f"limits.{name} is not positive", 'a number above 0, or "auto"')
+    check(settings.run.keep > 0, "run.keep is not positive", "how many runs to keep, for example 30")
+    check(len(settings.source.delimiter) <= 1, "source.delimiter is not one character", 'for example ";"')
+    for name, text in (
+        ("policy.plan_max_age", settings.policy.plan_max_age),
+        ("limits.deadline", limits.deadline),
+    ):
+        problems += _refusal(lambda text=text: seconds_of(text), name)  # type: ignore[misc]
+    return problems
+
+
+def _refusal(read: Callable[[], object], name: str) -> Problems:
+    try:
+        read()
+    except ValueError as error:
+        return [(f"{name}: {error}", 'for example "2h", or "none"')]
+    return []
+
+
+def _url_problem(url: str) -> Problems:
+    if not url:
+        return []
+    remedy = "https://..., or http:// to this machine for the sandbox"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return [("cometchat.base_url is not a URL", remedy)]
+    if parts.username or parts.password or parts.query or parts.fragment or not host:
+        return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
+    if parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host)):
+        return []
+    return [("cometchat.base_url would send the key unprotected", remedy)]
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment: the one place that reads it."""
+    return os.environ

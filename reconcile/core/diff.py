@@ -1,0 +1,419 @@
+"""
+The comparison: the desired state against the directory, block by block.
+
+A comparison is fed what the directory shows (`see`, `see_deactivated`, `settle_*`), holds one state a
+desired user and the uids it saw, and closes into `Findings`. Of a directory user in step nothing is kept
+but the count; the frame ends here.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from fnmatch import translate
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, arrow, as_frame
+from reconcile.core.lookup import UidIndex
+from reconcile.core.mapping import Mapping
+from reconcile.core.users import Situation, fingerprint
+
+__all__ = ["Comparison", "Difference", "Findings", "Freshness", "differs"]
+
+Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+
+
+class _State(IntEnum):
+    """One byte a desired user: its situation, or not seen so far."""
+
+    UNSEEN = 0
+    IN_STEP = 1
+    MISSING = 2
+    DRIFTED = 3
+    DEACTIVATED = 4
+    PROTECTED = 5
+    UNKNOWN = 6
+
+
+_SITUATION = {state: Situation(state.name.lower()) for state in _State if state is not _State.UNSEEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """
+    What the directory may know better than the export: users that changed there after `as_of_unix_s`.
+
+    `ours` maps a uid to the latest `updatedAt` that a write of our own left there.
+    """
+
+    as_of_unix_s: int | None
+    ours: dict[str, int]
+
+    def is_newer(self, uid: str, created_at: int | None, updated_at: int | None) -> bool:
+        """Whether the directory user was created or updated after the export, and not by us."""
+        if self.as_of_unix_s is None:
+            return False
+        last = max(created_at or 0, updated_at or 0)
+        return last > self.as_of_unix_s and last > self.ours.get(uid, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    One desired user and its directory record, where they differ (or where it is not active).
+
+    `desired` and `actual` hold every managed field; `differing` those to write. `actual` is None for a
+    missing user.
+    """
+
+    uid: str
+    source_row: int | None
+    desired: dict[str, str | None]
+    actual: dict[str, str | None] | None
+    differing: tuple[str, ...]
+    fingerprint: str | None
+    newer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """
+    The outcome of a comparison, every number counted in its own right.
+
+    Law: desired == in_step + missing + drifted + deactivated + protected + unknown.
+    Law: seen == matched + unmanaged + shielded + deactivated_outside (None counts as 0).
+    Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
+    (see `differences`), `unmanaged_uids`.
+    """
+
+    situations: dict[Situation, int]
+    seen: int
+    seen_deactivated: int
+    matched: int
+    matched_active: int
+    unmanaged: int | None
+    shielded: int
+    deactivated_outside: int
+    stale: int
+    role_mismatched: int
+    newer: int
+    missing_rows: pd.DataFrame
+    drifted_rows: pd.DataFrame
+    deactivated_rows: pd.DataFrame
+    unmanaged_rows: pd.DataFrame
+    fields: tuple[str, ...]
+    visible: tuple[str, ...]
+
+    def missing(self) -> Iterable[Difference]:
+        """The users to create, by uid."""
+        for row in self.missing_rows.to_dict("records"):
+            desired = {field: _text(row[field]) for field in self.fields}
+            filled = tuple(field for field in self.fields if desired[field] is not None)
+            yield Difference(row["uid"], int(row[SOURCE_ROW]), desired, None, filled, None)
+
+    def drifted(self) -> Iterable[Difference]:
+        """The active users that differ, by uid."""
+        return self._differences(self.drifted_rows)
+
+    def deactivated(self) -> Iterable[Difference]:
+        """The desired users that are deactivated in the directory, by uid."""
+        return self._differences(self.deactivated_rows)
+
+    def _differences(self, rows: pd.DataFrame) -> Iterable[Difference]:
+        for row in rows.to_dict("records"):
+            desired = {field: _text(row[field]) for field in self.fields}
+            actual = {field: _text(row[f"actual {field}"]) for field in self.fields}
+            yield Difference(
+                uid=row["uid"],
+                source_row=int(row[SOURCE_ROW]),
+                desired=desired,
+                actual=actual,
+                differing=tuple(field for field in self.fields if row[f"differs {field}"]),
+                fingerprint=fingerprint(actual, self.visible),
+                newer=bool(row["newer"]),
+            )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def differs(desired: pa.Array, actual: pa.Array, *, keep_empty: bool) -> Mask:
+    """
+    Compare two columns of normal forms. Two missing values agree.
+
+    With `keep_empty` a missing desired value agrees with anything.
+    """
+    unequal = pc.fill_null(pc.not_equal(desired, actual), fill_value=False)
+    one_missing = pc.xor(pc.is_valid(desired), pc.is_valid(actual))
+    if keep_empty:
+        one_missing = pc.and_(one_missing, pc.is_valid(desired))
+    result: Mask = pc.or_(unequal, one_missing).to_numpy(zero_copy_only=False)
+    return result
+
+
+class Comparison:
+    """
+    Compare the directory with the desired users as it streams by. One thread feeds it.
+
+    Order: every active row first (`see`), then every deactivated one (`see_deactivated`); a uid that was in
+    both is `disputed` until a look at the user settles it.
+    """
+
+    def __init__(
+        self,
+        desired: Desired,
+        mapping: Mapping,
+        *,
+        protect: Sequence[str] = (),
+        uncompared: Iterable[str] = (),
+        freshness: Freshness | None = None,
+    ) -> None:
+        self._desired = desired
+        self._users = desired.users
+        self._uids = arrow(desired.users["uid"])
+        self._fields = desired.fields
+        self._compared = tuple(field for field in desired.fields if field not in set(uncompared))
+        self._keeps = frozenset(field for field in desired.fields if mapping.keeps_where_empty(field))
+        self._columns = {field: arrow(desired.users[field]) for field in desired.fields}
+        self._freshness = freshness or Freshness(None, {})
+        self._index = UidIndex(self._uids)
+        self._protect = protect
+        self._state = np.zeros(len(self._uids), dtype=np.int8)
+        self._state[_matches(self._uids, protect)] = _State.PROTECTED
+        self._active = np.zeros(len(self._uids), dtype=bool)
+        self._deactivated = np.zeros(len(self._uids), dtype=bool)
+        self._drift: list[pd.DataFrame] = []
+        self._switched_off: list[pd.DataFrame] = []
+        self._outside: dict[str, tuple[int, int]] = {}
+        self._outside_deactivated: set[str] = set()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The managed fields."""
+        return self._fields
+
+    def see(self, block: pd.DataFrame) -> int:
+        """Take in rows of the default list (any that is deactivated counts as such); how many were news."""
+        off = block["deactivated"].to_numpy(dtype=bool)
+        news = self._see_deactivated(block[off]) if off.any() else 0
+        block = (block[~off] if off.any() else block).reset_index(drop=True)
+        uids = arrow(block["uid"])
+        rows = self._index.rows(uids)
+        fresh = self._fresh(rows)
+        self._compare(block.take(np.flatnonzero(fresh)), rows[fresh])
+        return news + int(fresh.sum()) + self._note_outside(block, rows)
+
+    def see_deactivated(self, block: pd.DataFrame) -> int:
+        """Take in rows of the walk of the deactivated; how many of them were news."""
+        return self._see_deactivated(block[block["deactivated"].to_numpy(dtype=bool)])
+
+    def disputed(self) -> list[str]:
+        """The uids that were seen both active and deactivated."""
+        inside = self._uids.filter(pa.array(self._active & self._deactivated)).to_pylist()
+        return sorted({*inside, *(self._outside.keys() & self._outside_deactivated)})
+
+    def unseen(self) -> list[str]:
+        """The desired uids that nothing has shown so far: absent, as far as the walk can tell."""
+        found: list[str] = self._uids.filter(pa.array(self._state == _State.UNSEEN)).to_pylist()
+        return found
+
+    def is_tracked(self, uid: str) -> bool:
+        """Whether the desired state has this uid."""
+        return bool(self._index.rows(pa.array([uid], pa.string()))[0] >= 0)
+
+    def settle_active(self, uid: str) -> None:
+        """A look says that a disputed user is active."""
+        row = self._row(uid)
+        self._outside_deactivated.discard(uid)
+        if row >= 0:
+            self._deactivated[row] = False
+
+    def settle_deactivated(self, uid: str) -> None:
+        """A look says that a disputed user is not active."""
+        row = self._row(uid)
+        self._outside.pop(uid, None)
+        if row >= 0:
+            self._active[row] = False
+            if self._state[row] != _State.PROTECTED:
+                self._state[row] = _State.DEACTIVATED
+
+    def settle_unsure(self, uid: str) -> None:
+        """No look could settle a disputed user: it is counted once, as deactivated, and left alone."""
+        row = self._row(uid)
+        self._outside.pop(uid, None)
+        if row >= 0:
+            self._active[row] = False
+            if self._state[row] != _State.PROTECTED:
+                self._state[row] = _State.UNKNOWN
+
+    def settle_missing(self, uids: Iterable[str]) -> None:
+        """A second look found none of these."""
+        self._put(uids, _State.MISSING)
+
+    def settle_unknown(self, uids: Iterable[str]) -> None:
+        """The directory could not say."""
+        self._put(uids, _State.UNKNOWN)
+
+    def close(self, *, whole: bool, hidden: frozenset[str] = frozenset()) -> Findings:
+        """
+        Give the findings.
+
+        `whole` is False where the directory was not walked: unmanaged users are then unknown. `hidden` are
+        the managed fields that not every kind of answer shows: no fingerprint covers them.
+        """
+        counts = np.bincount(self._state, minlength=len(_State))
+        drifted = self._rows_in(self._drift, _State.DRIFTED)
+        outside = [] if not whole else list(self._outside)
+        shielding = self._desired.shielded_uids
+        protected = set(_matching(outside, self._protect))
+        shielded = {uid for uid in outside if uid in shielding or uid in protected}
+        unmanaged = sorted(uid for uid in outside if uid not in shielded)
+        role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
+        profile = _any_of(drifted, [field for field in self._fields if field != "role"])
+        return Findings(
+            situations={situation: int(counts[state]) for state, situation in _SITUATION.items()},
+            seen=int(self._active.sum() + self._deactivated.sum())
+            + len(self._outside)
+            + len(self._outside_deactivated),
+            seen_deactivated=int(self._deactivated.sum()) + len(self._outside_deactivated),
+            matched=int((self._active | self._deactivated).sum()),
+            matched_active=int(self._active.sum()),
+            unmanaged=len(unmanaged) if whole else None,
+            shielded=len(shielded),
+            deactivated_outside=len(self._outside_deactivated),
+            stale=int(profile.sum()),
+            role_mismatched=int(role.sum()),
+            newer=int(drifted["newer"].sum()),
+            missing_rows=self._missing_rows(),
+            drifted_rows=drifted,
+            deactivated_rows=self._rows_in(self._switched_off, _State.DEACTIVATED),
+            unmanaged_rows=self._unmanaged_rows(unmanaged),
+            fields=self._fields,
+            visible=tuple(field for field in self._fields if field not in hidden),
+        )
+
+    def _row(self, uid: str) -> int:
+        return int(self._index.rows(pa.array([uid], pa.string()))[0])
+
+    def _fresh(self, rows: Rows) -> Mask:
+        """Mark the first showing of each desired user: a shifted page shows some twice."""
+        inside = np.flatnonzero(rows >= 0)
+        _, first = np.unique(rows[inside], return_index=True)
+        fresh = np.zeros(len(rows), dtype=bool)
+        fresh[inside[first]] = True
+        fresh[inside] &= ~self._active[rows[inside]]
+        return fresh
+
+    def _compare(self, block: pd.DataFrame, rows: Rows) -> None:
+        self._active[rows] = True
+        open_ = self._state[rows] != _State.PROTECTED
+        block, rows = block.take(np.flatnonzero(open_)), rows[open_]
+        merged = self._beside(block, rows)
+        drifted = _any_of(merged, self._fields)
+        self._state[rows] = np.where(drifted, _State.DRIFTED, _State.IN_STEP)
+        if drifted.any():
+            self._drift.append(merged[drifted])
+
+    def _beside(self, block: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+        """Set desired and actual values side by side, one row a user, with what differs."""
+        at = pa.array(rows)
+        columns = {"row": at, "uid": self._uids.take(at)}
+        columns[SOURCE_ROW] = arrow(self._users[SOURCE_ROW]).take(at)
+        for field in self._fields:
+            wanted, held = self._columns[field].take(at), arrow(block[field])
+            columns[field], columns[f"actual {field}"] = wanted, held
+            unequal = differs(wanted, held, keep_empty=field in self._keeps)
+            columns[f"differs {field}"] = pa.array(unequal & (field in self._compared))
+        columns["newer"] = pa.array(self._newer_of(block))
+        return as_frame(columns)
+
+    def _newer_of(self, block: pd.DataFrame) -> list[bool]:
+        if self._freshness.as_of_unix_s is None:
+            return [False] * len(block)
+        times = zip(block["uid"], block["created_at"], block["updated_at"], strict=True)
+        return [self._freshness.is_newer(uid, _seconds(made), _seconds(moved)) for uid, made, moved in times]
+
+    def _see_deactivated(self, block: pd.DataFrame) -> int:
+        block = block.drop_duplicates("uid").reset_index(drop=True)
+        rows = self._index.rows(arrow(block["uid"]))
+        inside = np.flatnonzero(rows >= 0)
+        inside = inside[~self._deactivated[rows[inside]]]
+        at = rows[inside]
+        self._deactivated[at] = True
+        open_ = self._state[at] == _State.UNSEEN
+        self._state[at[open_]] = _State.DEACTIVATED
+        self._switched_off.append(self._beside(block.take(inside), at))
+        known = len(self._outside_deactivated)
+        self._outside_deactivated.update(block["uid"][rows < 0])
+        return len(at) + len(self._outside_deactivated) - known
+
+    def _note_outside(self, block: pd.DataFrame, rows: Rows) -> int:
+        known = len(self._outside)
+        rest = block[rows < 0]
+        for uid, made, moved in zip(rest["uid"], rest["created_at"], rest["updated_at"], strict=True):
+            self._outside.setdefault(uid, (_seconds(made) or 0, _seconds(moved) or 0))
+        return len(self._outside) - known
+
+    def _put(self, uids: Iterable[str], state: _State) -> None:
+        rows = self._index.rows(pa.array(list(uids), pa.string()))
+        rows = rows[rows >= 0]
+        self._state[rows[self._state[rows] == _State.UNSEEN]] = state
+
+    def _missing_rows(self) -> pd.DataFrame:
+        found: pd.DataFrame = self._users[self._state == _State.MISSING]
+        return found.sort_values("uid", ignore_index=True)
+
+    def _rows_in(self, parts: list[pd.DataFrame], state: _State) -> pd.DataFrame:
+        if not parts:
+            parts = [self._beside(_empty_block(self._fields), np.empty(0, dtype=np.int64))]
+        every = pd.concat(parts, ignore_index=True)
+        still: pd.DataFrame = every[self._state[every["row"].to_numpy(dtype=np.int64)] == state]
+        return still.drop_duplicates("uid").sort_values("uid", ignore_index=True)
+
+    def _unmanaged_rows(self, uids: list[str]) -> pd.DataFrame:
+        newer = [self._freshness.is_newer(uid, *self._outside[uid]) for uid in uids]
+        return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
+
+
+def _matching(uids: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    array = pa.array(uids, pa.string())
+    found: list[str] = array.filter(pa.array(_matches(array, patterns))).to_pylist()
+    return found
+
+
+def _matches(uids: pa.Array, patterns: Sequence[str]) -> Mask:
+    """Mark the uids that a shell-style pattern names."""
+    hit = np.zeros(len(uids), dtype=bool)
+    for pattern in patterns:
+        # RE2 has no atomic groups and spells the end of text in lower case.
+        regex = translate(pattern.lower()).replace("(?>", "(?:").replace("\\Z", "\\z")
+        found = pc.match_substring_regex(uids, f"^{regex}")
+        hit |= found.to_numpy(zero_copy_only=False).astype(bool)
+    return hit
+
+
+def _any_of(rows: pd.DataFrame, fields: Iterable[str]) -> Mask:
+    hit = _none(rows)
+    for field in fields:
+        hit |= rows[f"differs {field}"].to_numpy(dtype=bool)
+    return hit
+
+
+def _none(rows: pd.DataFrame) -> Mask:
+    return np.zeros(len(rows), dtype=bool)
+
+
+def _seconds(value: object) -> int | None:
+    return None if value is None or value is pd.NA else int(value)  # type: ignore[call-overload]
+
+
+def _empty_block(fields: tuple[str, ...]) -> pd.DataFrame:
+    times = {name: pa.array([], pa.int64()) for name in ("created_at", "updated_at")}
+    texts = {name: pa.array([], pa.string()) for name in ("uid", *fields)}
+    return as_frame({**texts, **times})

@@ -1,0 +1,172 @@
+"""
+The limits that keep a class of changes back, and those that keep a whole source out.
+
+Each class is judged by itself: the others go on.
+"""
+
+import math
+from collections.abc import Container, Mapping
+from enum import StrEnum
+
+import msgspec
+
+__all__ = [
+    "ChangeGuard",
+    "GuardClass",
+    "GuardVerdict",
+    "SourceLimits",
+    "judge_changes",
+    "judge_quarantine",
+    "judge_source",
+    "passing_limit",
+]
+
+
+class GuardClass(StrEnum):
+    """What a change can do to a user, from the point of view of somebody who fears it."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    ROLE_CHANGE = "role_change"
+    CLEAR = "clear"
+    REACTIVATE = "reactivate"
+    DEACTIVATE = "deactivate"
+
+
+class ChangeGuard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Held when over both `floor` and `percent` of the base, or over `max`; units: changes, percent."""
+
+    percent: float
+    floor: int
+    max: int | None = None
+
+
+class GuardVerdict(msgspec.Struct, frozen=True):
+    """
+    What one guard measured. `limit` is the largest number that passes; `base` None is "not known".
+
+    `release` says how to let the class pass once a person has looked; empty where nothing is held.
+    """
+
+    guard: str
+    measured: int
+    base: int | None
+    limit: int | None
+    verdict: str
+    release: str = ""
+    because: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the guard keeps its class back."""
+        return self.verdict == "held"
+
+
+def passing_limit(base: int | None, guard: ChangeGuard) -> int:
+    """
+    Give the largest number that passes: over it is over both floor and percent, or over max.
+
+    An unknown base leaves the floor alone to decide.
+    """
+    share = 0 if base is None else int(base * guard.percent / 100)
+    passing = max(guard.floor, share)
+    return passing if guard.max is None else min(passing, guard.max)
+
+
+def judge_changes(
+    counts: Mapping[GuardClass, int],
+    bases: Mapping[GuardClass, int | None],
+    guards: Mapping[GuardClass, ChangeGuard],
+    *,
+    run_id: str,
+    released: Mapping[GuardClass, int] | None = None,
+    withheld: Mapping[GuardClass, str] | None = None,
+) -> tuple[GuardVerdict, ...]:
+    """
+    Judge every class of changes.
+
+    `released` names ceilings that a person gave for this one plan; `withheld` classes are held whatever
+    their number, with the reason. A class without a change always passes.
+    """
+    verdicts = []
+    for kind in GuardClass:
+        measured, base = counts.get(kind, 0), bases.get(kind)
+        # Everybody is missing from an empty directory: that is a migration, and no accident.
+        is_migration = kind is GuardClass.CREATE and base == 0
+        limit = None if is_migration else passing_limit(base, guards[kind])
+        because = (withheld or {}).get(kind, "") if measured else ""
+        if limit is not None and measured > limit:
+            because = because or f"{measured} is over the limit of {limit}"
+        ceiling = (released or {}).get(kind)
+        is_released = because != "" and ceiling is not None and measured <= ceiling
+        verdict = "pass" if not because else "released" if is_released else "held"
+        release = f"reconcile apply {run_id} --release {kind}={measured}" if verdict == "held" else ""
+        verdicts.append(GuardVerdict(kind, measured, base, limit, verdict, release, because))
+    return tuple(verdicts)
+
+
+class SourceLimits(msgspec.Struct, frozen=True):
+    """What a source has to be like to be believed. Units: rows, percent, uids."""
+
+    min_rows: int
+    max_shrink_percent: float
+    sentinels: tuple[str, ...] = ()
+    expect_rows: int | None = None
+
+
+def judge_source(
+    rows: int,
+    present: Container[str],
+    limits: SourceLimits,
+    *,
+    baseline_rows: int | None,
+    baseline_run: str,
+) -> tuple[GuardVerdict, ...]:
+    """Judge a source by what it holds, before any request. `present` are its folded uids."""
+    verdicts = [_source_verdict("min_rows", rows, None, limits.min_rows, is_held=rows < limits.min_rows)]
+    if baseline_rows is not None:
+        floor = math.ceil(baseline_rows * (100 - limits.max_shrink_percent) / 100)
+        because = f"{rows} rows; run {baseline_run} had {baseline_rows}, so at least {floor} were expected"
+        verdicts.append(
+            _source_verdict(
+                "max_shrink_percent", rows, baseline_rows, floor, is_held=rows < floor, because=because
+            )
+        )
+    if limits.expect_rows is not None:
+        expected = limits.expect_rows
+        because = f"{rows} rows where {expected} were promised"
+        verdicts.append(
+            _source_verdict("expect_rows", rows, None, expected, is_held=rows != expected, because=because)
+        )
+    missing = [uid for uid in limits.sentinels if uid.strip().lower() not in present]
+    if limits.sentinels:
+        because = f"missing from the source: {', '.join(missing[:5])}"
+        known = len(limits.sentinels)
+        verdicts.append(
+            _source_verdict("sentinels", known - len(missing), None, known, is_held=bool(missing), because=because)
+        )
+    return tuple(verdicts)
+
+
+def judge_quarantine(quarantined: int, rows: int, percent: float, floor: int) -> GuardVerdict:
+    """Judge the share of rows that cannot be trusted; held when over both numbers."""
+    limit = max(floor, int(rows * percent / 100))
+    because = f"{quarantined} of {rows} rows are quarantined; the limit is {limit}"
+    return _source_verdict(
+        "max_quarantined", quarantined, rows, limit, is_held=quarantined > limit, because=because
+    )
+
+
+def _source_verdict(
+    guard: str, measured: int, base: int | None, limit: int, *, is_held: bool, because: str = ""
+) -> GuardVerdict:
+    because = because or f"{measured} is outside the limit of {limit}"
+    return GuardVerdict(
+        guard,
+        measured,
+        base,
+        limit,
+        "held" if is_held else "pass",
+        "--accept-source, once, when you know why" if is_held else "",
+        because if is_held else "",
+    )

@@ -1,0 +1,47 @@
+"""What became of each change: the vocabulary, and the tally that a report is made from."""
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["Outcome", "Settled", "empty_tally"]
+
+
+class Outcome(StrEnum):
+    """The seven ways a planned change can end."""
+
+    APPLIED = "applied"
+    ALREADY = "already"
+    REJECTED = "rejected"
+    SKIPPED = "skipped"
+    HELD = "held"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """
+    The outcome of one change.
+
+    `detail` says why in a few words, without personal data; `updated_at` is the directory's own time of the
+    record afterwards (unix seconds) and `fingerprint` sums up the managed fields then, both where known.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+    updated_at: int | None = None
+    fingerprint: str | None = None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the run is incomplete because of this change."""
+        return self.outcome in {Outcome.REJECTED, Outcome.SKIPPED, Outcome.FAILED}
+
+
+def empty_tally(counts: Mapping[str, int] | None = None) -> Counter[str]:
+    """Give a tally that names every outcome, also those that did not occur."""
+    tally = Counter({outcome.value: 0 for outcome in Outcome})
+    tally.update(counts or {})
+    return tally

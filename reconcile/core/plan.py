@@ -1,0 +1,286 @@
+"""
+The plan: an ordered list of intended writes, split by guard class, made from what the comparison found.
+
+Order: creates, updates, reactivations, deactivations; within each by uid, then by class. The same findings
+give the same changes, in whatever order the source or the directory came.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from reconcile.core.diff import Difference, Findings
+from reconcile.core.guards import GuardClass, GuardVerdict
+from reconcile.core.users import Reason, as_json, canonical_json, is_json_field
+
+__all__ = [
+    "Action",
+    "Change",
+    "Forecast",
+    "PlanHeader",
+    "PlanPolicy",
+    "PlanSource",
+    "class_counts",
+    "decode_change",
+    "encode_change",
+    "list_changes",
+]
+
+PLAN_FORMAT = 1
+
+
+class Action(StrEnum):
+    """The kinds of write. There is no delete."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REACTIVATE = "reactivate"
+    DEACTIVATE = "deactivate"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """
+    One intended write to one user.
+
+    `fields` are the managed fields that this change writes; `before` holds them as the plan saw them, and
+    `desired` every managed field of the user, all in normal form. `fingerprint` sums up the directory record
+    that the plan saw; None where there was none.
+    """
+
+    seq: int
+    uid: str
+    action: Action
+    guard_class: GuardClass
+    fields: tuple[str, ...] = ()
+    before: dict[str, str | None] = {}
+    desired: dict[str, str | None] = {}
+    reasons: tuple[Reason, ...] = ()
+    fingerprint: str | None = None
+    source_row: int | None = None
+
+    @property
+    def after(self) -> dict[str, str | None]:
+        """What the fields of this change are to hold."""
+        return {field: self.desired.get(field) for field in self.fields}
+
+
+class PlanPolicy(msgspec.Struct, frozen=True):
+    """The choices of the settings that decide which findings become changes."""
+
+    update_newer: bool = True
+    deactivate_unmanaged: bool = False
+    reactivate: bool = False
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What applying the plan will cost. `requests` by rate group; `seconds` at the rates known now."""
+
+    requests: int
+    core: int
+    standard: int
+    seconds: int
+    note: str = ""
+
+
+class PlanSource(msgspec.Struct, frozen=True):
+    """The export that a plan was made from. `location` carries no secret."""
+
+    location: str
+    rows: int
+    sha256: str | None
+    as_of: str | None
+
+
+class PlanHeader(msgspec.Struct, frozen=True):
+    """
+    What stands in front of the changes: enough to refuse the plan where it does not belong.
+
+    `visible` are the managed fields that a fingerprint covers; `settings` holds a digest each of the
+    sections that decide what is written; `unproven` the field groups that no directory row showed;
+    `witnesses` a uid each that showed a group.
+    """
+
+    run_id: str
+    app_id: str
+    host: str
+    created_at: str
+    fields: tuple[str, ...]
+    visible: tuple[str, ...]
+    settings: dict[str, str]
+    source: PlanSource
+    counts: dict[str, int]
+    guards: tuple[GuardVerdict, ...]
+    forecast: Forecast
+    unproven: tuple[str, ...] = ()
+    witnesses: dict[str, str] = {}
+    format: int = PLAN_FORMAT
+
+    @property
+    def held(self) -> frozenset[GuardClass]:
+        """The classes that the guards keep back."""
+        return frozenset(GuardClass(verdict.guard) for verdict in self.guards if verdict.is_held)
+
+
+def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
+    """
+    Count the changes of each class without making them: the guards judge before the first one is.
+
+    `ours` are the uids that our own runs deactivated: only those may policy bring back.
+    """
+    drifted = findings.drifted_rows
+    if not policy.update_newer:
+        drifted = drifted[~drifted["newer"].to_numpy(dtype=bool)]
+    counts = _drift_counts(drifted, findings.fields)
+    if policy.reactivate:
+        off = findings.deactivated_rows
+        off = off[off["uid"].isin(ours)]
+        counts[GuardClass.REACTIVATE] = len(off)
+        for kind, number in _drift_counts(off, findings.fields).items():
+            counts[kind] += number
+    counts[GuardClass.CREATE] = len(findings.missing_rows)
+    unmanaged = findings.unmanaged_rows["newer"].to_numpy(dtype=bool)
+    counts[GuardClass.DEACTIVATE] = int((~unmanaged).sum()) if policy.deactivate_unmanaged else 0
+    return counts
+
+
+def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
+    counts = {GuardClass.UPDATE: 0, GuardClass.ROLE_CHANGE: 0, GuardClass.CLEAR: 0}
+    sets, clears = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    for field in fields:
+        changed = rows[f"differs {field}"].to_numpy(dtype=bool)
+        filled = rows[field].notna().to_numpy(dtype=bool)
+        if field == "role":
+            counts[GuardClass.ROLE_CHANGE] = int(changed.sum())
+        else:
+            sets |= changed & filled
+            clears |= changed & ~filled
+    counts[GuardClass.UPDATE], counts[GuardClass.CLEAR] = int(sets.sum()), int(clears.sum())
+    return counts
+
+
+def list_changes(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+    """Give the changes in plan order, numbered from 1."""
+    for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
+        yield msgspec.structs.replace(change, seq=seq)
+
+
+def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+    for user in findings.missing():
+        yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
+    for user in findings.drifted():
+        if policy.update_newer or not user.newer:
+            yield from _updates(user)
+    if policy.reactivate:
+        for user in findings.deactivated():
+            if user.uid not in ours:
+                continue
+            yield _change(user, Action.REACTIVATE, GuardClass.REACTIVATE, ())
+            yield from _updates(user)
+    if policy.deactivate_unmanaged:
+        rows = findings.unmanaged_rows
+        for uid in rows["uid"][~rows["newer"]]:
+            yield Change(0, uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
+
+
+def _updates(user: Difference) -> Iterator[Change]:
+    """Split what differs in one user by what a guard may hold: values set, values lost, the role."""
+    for kind, belongs in _SPLIT:
+        fields = tuple(field for field in user.differing if belongs(field, user.desired[field]))
+        if fields:
+            yield _change(user, Action.UPDATE, kind, fields)
+
+
+_SPLIT: tuple[tuple[GuardClass, Callable[[str, str | None], bool]], ...] = (
+    (GuardClass.UPDATE, lambda field, value: field != "role" and value is not None),
+    (GuardClass.ROLE_CHANGE, lambda field, _: field == "role"),
+    (GuardClass.CLEAR, lambda field, value: field != "role" and value is None),
+)
+
+
+def classify(field: str, value: str | None) -> GuardClass:
+    """Give the class of writing one field of an existing user."""
+    return next(kind for kind, belongs in _SPLIT if belongs(field, value))
+
+
+def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[str, ...]) -> Change:
+    reasons = {Reason.ROLE_MISMATCHED if field == "role" else Reason.STALE for field in fields}
+    return Change(
+        seq=0,
+        uid=user.uid,
+        action=action,
+        guard_class=kind,
+        fields=fields,
+        before={} if user.actual is None else {field: user.actual[field] for field in fields},
+        desired=user.desired,
+        reasons=tuple(sorted(reasons)) if action is Action.UPDATE else (),
+        fingerprint=user.fingerprint,
+        source_row=user.source_row,
+    )
+
+
+class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True):
+    """A change as one line of the plan file: values as plain JSON, for people and other programs."""
+
+    seq: int
+    uid: str
+    action: Action
+    guard_class: GuardClass
+    reasons: tuple[Reason, ...] = ()
+    fields: tuple[str, ...] = ()
+    before: dict[str, Any] = {}
+    desired: dict[str, Any] = {}
+    fingerprint: str | None = None
+    source_row: int | None = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+
+
+def plain(values: Mapping[str, str | None]) -> dict[str, Any]:
+    """Give values as the JSON that a person expects to read."""
+    return {field: as_json(field, text) for field, text in values.items()}
+
+
+def _normal(values: Mapping[str, Any]) -> dict[str, str | None]:
+    return {field: canonical_json(value) if is_json_field(field) else value for field, value in values.items()}
+
+
+def encode_change(change: Change) -> bytes:
+    """Write one change as a line of the plan file, without its line break."""
+    line = _Line(
+        seq=change.seq,
+        uid=change.uid,
+        action=change.action,
+        guard_class=change.guard_class,
+        reasons=change.reasons,
+        fields=change.fields,
+        before=plain(change.before),
+        desired=plain(change.desired),
+        fingerprint=change.fingerprint,
+        source_row=change.source_row,
+    )
+    return msgspec.json.encode(line)
+
+
+def decode_change(line: bytes) -> Change:
+    """
+    Read one line of the plan file back.
+
+    Raises: msgspec.DecodeError, msgspec.ValidationError where it is not a change.
+    """
+    read = _LINE.decode(line)
+    return Change(
+        seq=read.seq,
+        uid=read.uid,
+        action=read.action,
+        guard_class=read.guard_class,
+        fields=read.fields,
+        before=_normal(read.before),
+        desired=_normal(read.desired),
+        reasons=read.reasons,
+        fingerprint=read.fingerprint,
+        source_row=read.source_row,
+    )

@@ -1,0 +1,277 @@
+"""
+The report as a value: every number of a run, the laws between them, and the one line that says it all.
+
+Numbers come in counted; nothing here derives one by subtraction. A report that does not add up is still a
+report: it says which law broke, and ends the run with exit code 1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from reconcile.core.guards import GuardVerdict
+from reconcile.errors import ExitCode, foremost
+
+__all__ = [
+    "DirectoryCounts",
+    "DriftCounts",
+    "PlanCounts",
+    "Report",
+    "RequestCounts",
+    "SourceCounts",
+    "broken_laws",
+    "headline",
+    "verdict_of",
+]
+
+SCHEMA_VERSION = 1
+
+
+class SourceCounts(msgspec.Struct, frozen=True):
+    """The export as it was read. `as_of` is when it was true, ISO 8601."""
+
+    location: str = ""
+    rows: int | None = None
+    valid: int | None = None
+    quarantined: int | None = None
+    sha256: str | None = None
+    as_of: str | None = None
+
+
+class DirectoryCounts(msgspec.Struct, frozen=True):
+    """The CometChat users that were seen (active and deactivated) and what seeing them cost."""
+
+    users: int | None = None
+    deactivated: int | None = None
+    requests: int | None = None
+    fetch: str | None = None
+
+
+class DriftCounts(msgspec.Struct, frozen=True):
+    """Desired users by situation, drifted ones by reason, and the directory's users outside the source."""
+
+    in_step: int | None = None
+    missing: int | None = None
+    drifted: int | None = None
+    stale: int | None = None
+    role_mismatched: int | None = None
+    deactivated: int | None = None
+    protected: int | None = None
+    unknown: int | None = None
+    unmanaged: int | None = None
+    shielded: int | None = None
+
+
+class PlanCounts(msgspec.Struct, frozen=True):
+    """Planned changes by action; `held` is a part of the four."""
+
+    create: int | None = None
+    update: int | None = None
+    reactivate: int | None = None
+    deactivate: int | None = None
+    held: int | None = None
+
+    @property
+    def total(self) -> int:
+        """All planned changes, held ones too."""
+        return (self.create or 0) + (self.update or 0) + (self.reactivate or 0) + (self.deactivate or 0)
+
+
+class RequestCounts(msgspec.Struct, frozen=True):
+    """Requests that left, by rate group, and how often one had to be repeated."""
+
+    core: int = 0
+    standard: int = 0
+    retried: int = 0
+    throttled: int = 0
+
+
+class GuardLine(msgspec.Struct, frozen=True):
+    """One guard as the report shows it."""
+
+    measured: int | None
+    base: int | None
+    limit: int | None
+    verdict: str
+    release: str
+    because: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All that a run has to say, in the order of its JSON."""
+
+    run_id: str
+    command: str
+    app_id: str
+    started_at: str
+    finished_at: str
+    exit_code: int
+    verdict: str
+    headline: str
+    source: SourceCounts
+    directory: DirectoryCounts
+    drift: DriftCounts
+    plan: PlanCounts
+    outcomes: dict[str, int] | None
+    requests: RequestCounts
+    forecast: dict[str, Any] | None
+    timing: dict[str, float]
+    peak_rss_mib: int
+    guards: dict[str, GuardLine]
+    notes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    broken_laws: tuple[str, ...] = ()
+    error: dict[str, str] | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+def guard_lines(verdicts: tuple[GuardVerdict, ...]) -> dict[str, GuardLine]:
+    """Key the verdicts by guard for the report."""
+    return {v.guard: GuardLine(v.measured, v.base, v.limit, v.verdict, v.release, v.because) for v in verdicts}
+
+
+def broken_laws(
+    source: SourceCounts,
+    directory: DirectoryCounts,
+    drift: DriftCounts,
+    plan: PlanCounts,
+    outcomes: Mapping[str, int] | None,
+    *,
+    matched: int | None,
+    deactivated_outside: int | None,
+) -> tuple[str, ...]:
+    """Check the sums of a report; each broken one comes back as a sentence with both sides."""
+    laws = [
+        _law("source rows = valid + quarantined", source.rows, (source.valid, source.quarantined)),
+        _law(
+            "valid = in_step + missing + drifted + deactivated + protected + unknown",
+            source.valid if drift.in_step is not None else None,
+            (
+                drift.in_step,
+                drift.missing,
+                drift.drifted,
+                drift.deactivated,
+                drift.protected,
+                drift.unknown,
+            ),
+        ),
+        _law(
+            "directory users seen = matched + unmanaged + shielded + deactivated outside the source",
+            directory.users,
+            (matched, drift.unmanaged, drift.shielded, deactivated_outside),
+        ),
+        _law(
+            "planned changes = the sum of their outcomes",
+            None if outcomes is None else plan.total,
+            tuple((outcomes or {}).values()),
+        ),
+    ]
+    return tuple(law for law in laws if law)
+
+
+def _law(words: str, whole: int | None, parts: tuple[int | None, ...]) -> str:
+    if whole is None:
+        return ""
+    total = sum(part or 0 for part in parts)
+    return "" if whole == total else f"{words}: {whole} is not {total}"
+
+
+def end_codes(
+    outcomes: Mapping[str, int] | None,
+    drift: DriftCounts,
+    *,
+    check: bool = False,
+    planned: int = 0,
+    is_broken: bool = False,
+    canary: bool = False,
+    ended_by: ExitCode | None = None,
+) -> ExitCode:
+    """Give the exit code of a run that got as far as a plan."""
+    codes = [code for code in (ended_by,) if code is not None]
+    if is_broken:
+        codes.append(ExitCode.BUG)
+    if outcomes is not None:
+        trouble = outcomes["rejected"] + outcomes["skipped"] + outcomes["failed"] + (drift.unknown or 0)
+        codes += [ExitCode.INCOMPLETE] if trouble else []
+        codes += [ExitCode.HELD] if outcomes["held"] and not canary else []
+    if check and planned:
+        codes.append(ExitCode.DRIFT)
+    return foremost(codes)
+
+
+def verdict_of(code: ExitCode, *, planned: int, applied: bool, is_canary: bool, is_held: bool) -> str:
+    """Name the run's end in one word."""
+    match code:
+        case ExitCode.DONE | ExitCode.DRIFT:
+            if not planned:
+                return "in_step"
+            if applied:
+                return "canary" if is_canary else "applied"
+            return "planned_held" if is_held else "planned"
+        case _:
+            return _VERDICTS[code]
+
+
+_VERDICTS = {
+    ExitCode.BUG: "inconsistent",
+    ExitCode.USAGE: "refused",
+    ExitCode.INCOMPLETE: "incomplete",
+    ExitCode.HELD: "held",
+    ExitCode.SOURCE: "source_refused",
+    ExitCode.UNREACHABLE: "unreachable",
+    ExitCode.STOPPED: "stopped",
+    ExitCode.LOCKED: "locked",
+    ExitCode.SIGINT: "interrupted",
+    ExitCode.SIGTERM: "interrupted",
+}
+
+
+def headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str = "") -> str:
+    """Say the whole run in one line, the way its first reader needs it."""
+    if verdict == "inconsistent":
+        return f"The report does not add up: {law}" if law else "reconcile met a bug; see the log."
+    counts = (
+        f"{_n(plan.create)} to create, {_n(plan.update)} to update, "
+        f"{_n(plan.reactivate)} to reactivate, {_n(plan.deactivate)} to deactivate"
+    )
+    if outcomes is None:
+        return _plan_line(verdict, counts, plan)
+    return _apply_line(verdict, outcomes, plan)
+
+
+def _plan_line(verdict: str, counts: str, plan: PlanCounts) -> str:
+    match verdict:
+        case "in_step":
+            return "In step: nothing to change."
+        case "planned":
+            return f"Plan: {counts}."
+        case "planned_held":
+            return f"Plan: {counts}; {_n(plan.held)} of them are held by a guard."
+        case _:
+            return f"Ended early ({verdict}); nothing was written."
+
+
+def _apply_line(verdict: str, outcomes: Mapping[str, int], plan: PlanCounts) -> str:
+    done = outcomes["applied"] + outcomes["already"]
+    rest = ", ".join(
+        f"{outcomes[name]} {name.replace('_', ' ')}"
+        for name in ("rejected", "skipped", "failed", "held", "not_attempted")
+        if outcomes[name]
+    )
+    tail = f"; {rest}" if rest else ""
+    match verdict:
+        case "in_step":
+            return "In step: nothing to change."
+        case "applied":
+            return f"Applied: {done} of {plan.total} changes made."
+        case "canary":
+            return f"Canary: {done} of {plan.total} changes made{tail}."
+        case "held":
+            return f"Held: {done} of {plan.total} changes made{tail}."
+        case _:
+            return f"{verdict.capitalize()}: {done} of {plan.total} changes made{tail}."
+
+
+def _n(number: int | None) -> str:
+    return "?" if number is None else str(number)

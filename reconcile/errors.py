@@ -1,0 +1,187 @@
+"""
+Every expected way for a run to end early, and the exit code that tells it to the operator.
+
+    ReconcileError             says what happened; .hint says what to do next
+    |- SettingsError           flags, file, environment or state make no sense together (all problems at once)
+    |- Declined                the operator said no at the prompt
+    |- SourceError             the desired state cannot be read, or cannot be trusted
+    |- PlanError               not the plan that was reviewed, too old, or for another app
+    |- RunLocked               another run is at work
+    |- DirectoryError          CometChat answered in a way that ends something
+    |  |- DirectoryBusy        attempts are spent; the same request may succeed later
+    |  |- Unclear              a write left and nobody knows what became of it; a look settles it
+    |  |- ChangeRejected       this one request is refused; the run goes on
+    |  `- DirectoryStopped     nothing more can succeed: key, scope, app, plan, protocol
+    |- StateError              the intent cannot be recorded, so the write does not happen
+    `- Interrupted             the operator or the system asked us to stop
+
+Anything else that is raised is a bug and ends with exit code 1 and its traceback.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+__all__ = [
+    "ChangeRejected",
+    "Declined",
+    "DirectoryBusy",
+    "DirectoryError",
+    "DirectoryStopped",
+    "ExitCode",
+    "Interrupted",
+    "PlanError",
+    "ReconcileError",
+    "RunLocked",
+    "SettingsError",
+    "SourceError",
+    "StateError",
+    "Unclear",
+    "foremost",
+]
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller; `meaning` is the line that `--help` prints."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> "ExitCode":
+        """Keep the meaning beside the number, so that help, docs and code share one list."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "done: the plan is made (held or not), or every planned change is applied or already there"
+    BUG = 1, "a bug in reconcile, or a report that does not add up"
+    USAGE = 2, "usage, settings or state: every problem at once, each with its remedy; nothing was written"
+    DRIFT = 3, "plan --check found a change to make; nothing was written"
+    INCOMPLETE = 4, "finished, but some changes were rejected, skipped or failed, or some users are unknown"
+    HELD = 5, "finished, but a guard held changes back, or a plan has to be reviewed first"
+    SOURCE = 6, "the source cannot be read or trusted; nothing was written"
+    UNREACHABLE = 7, "CometChat cannot be reached or refuses us; nothing was written"
+    STOPPED = 8, "stopped after the first write; finish it with: reconcile resume"
+    LOCKED = 9, "another run holds the lock; nothing was written"
+    SIGINT = 130, "interrupted by Ctrl-C; finish it with: reconcile resume"
+    SIGTERM = 143, "interrupted by SIGTERM; finish it with: reconcile resume"
+
+
+_PRECEDENCE = (
+    ExitCode.BUG,
+    ExitCode.SIGINT,
+    ExitCode.SIGTERM,
+    ExitCode.STOPPED,
+    ExitCode.INCOMPLETE,
+    ExitCode.HELD,
+    ExitCode.DRIFT,
+)
+
+
+def foremost(codes: Iterable[ExitCode]) -> ExitCode:
+    """
+    Pick the one exit code to end with where several hold.
+
+    Order: 1 > 130/143 > 8 > 4 > 5 > 3; none at all is 0. The codes 2, 6, 7 and 9 end a run before
+    anything else can hold, so they stand alone.
+    """
+    present = set(codes)
+    alone = present - set(_PRECEDENCE) - {ExitCode.DONE}
+    ranked = [code for code in _PRECEDENCE if code in present] or sorted(alone)
+    return ranked[0] if ranked else ExitCode.DONE
+
+
+class ReconcileError(Exception):
+    """What happened, in one sentence; `hint` is the remedy and `exit_code` what the process ends with."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SettingsError(ReconcileError):
+    """Something outside the data is wrong; `problems` holds every (what, remedy) pair that was found."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: Sequence[tuple[str, str]] | str, *, hint: str = "") -> None:
+        pairs = ((problems, hint),) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(what for what, _ in pairs), hint="; ".join(h for _, h in pairs if h))
+        self.problems = pairs
+
+
+class Declined(ReconcileError):
+    """The prompt was answered with no."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(ReconcileError):
+    """The export cannot be read or must not be believed; nobody is changed because of it."""
+
+    exit_code = ExitCode.SOURCE
+
+
+class PlanError(ReconcileError):
+    """A saved plan is refused."""
+
+    exit_code = ExitCode.USAGE
+
+
+class RunLocked(ReconcileError):
+    """Another run of this run directory, or of this app by this user, is at work."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class DirectoryError(ReconcileError):
+    """
+    CometChat's answer, reduced to what decides: `status` (None when none came) and `code`.
+
+    The body never travels: it may repeat the key.
+    """
+
+    exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None, code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+
+
+class DirectoryBusy(DirectoryError):
+    """Attempts are spent on something that another time may work."""
+
+
+class Unclear(DirectoryError):
+    """A write was sent and its fate is unknown."""
+
+
+class ChangeRejected(DirectoryError):
+    """This request is refused for good; `fields` names what the service complained about."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str = "", fields: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.fields = tuple(fields)
+
+
+class DirectoryStopped(DirectoryError):
+    """No request of this run can succeed any more."""
+
+
+class StateError(ReconcileError):
+    """The state file or the run directory cannot be written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Interrupted(ReconcileError):
+    """Ctrl-C or SIGTERM."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code.meaning, hint="reconcile resume")
+        self.exit_code = code

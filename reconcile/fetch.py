@@ -1,0 +1,187 @@
+"""
+Feed the comparison from the directory: which way is cheaper, the walks, and the second look.
+
+Absence is never believed at first sight: a user that a walk did not show is missing only after another
+look did not show it either.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.diff import Comparison
+from reconcile.core.frame import actual_frame
+from reconcile.core.users import DirectoryUser
+from reconcile.errors import DirectoryStopped
+
+__all__ = ["Fetched", "fetch"]
+
+log = structlog.get_logger()
+
+_BLOCK_PAGES = 16  # compared at once: a frame costs per block, its memory per user
+_IDLE_PAGES = 3  # pages in a row without a new user: the list does not move on
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """
+    How the directory was read: `way` is `walk` or `by_uid`, `pages` those of the walk of the active.
+
+    `hidden` are the groups (tags, metadata) that a look at a single user does not show, `unproven` those
+    that no row showed at all.
+    """
+
+    way: str
+    pages: int
+    hidden: frozenset[str]
+    unproven: frozenset[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every active user was seen."""
+        return self.way == "walk"
+
+
+def fetch(directory: Directory, comparison: Comparison, fields: tuple[str, ...], tick: Tick) -> Fetched:
+    """
+    Show the comparison all that it has to know, with as few requests as are safe.
+
+    Raises: DirectoryError when the directory cannot be read whole.
+    """
+    wanted = comparison.unseen()
+    groups = _managed_groups(fields)
+    by_uid = _is_by_uid_cheaper(directory, len(wanted), groups)
+    log.info("directory.fetch", way="by_uid" if by_uid else "walk", desired=len(wanted))
+    pages = 0
+    if by_uid:
+        _see_each(directory, comparison, wanted, tick)
+    else:
+        pages = _walk(directory, comparison, tick)
+    deactivated_pages = _walk_deactivated(directory, comparison, tick)
+    _settle_disputed(directory, comparison)
+    if by_uid:
+        comparison.settle_missing(comparison.unseen())
+    else:
+        _look_again(directory, comparison, pages + deactivated_pages, tick)
+    hidden = _hidden(directory, groups)
+    shown = directory.shows("get" if by_uid else "list")
+    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown)
+
+
+def _managed_groups(fields: Iterable[str]) -> frozenset[str]:
+    """The managed fields that some kinds of answer leave out, by group."""
+    names = {field.split(".", 1)[0] for field in fields}
+    return frozenset(names & {"tags", "metadata"})
+
+
+def _is_by_uid_cheaper(directory: Directory, wanted: int, groups: frozenset[str]) -> bool:
+    """Ask for the page that only a directory too large to walk would have."""
+    if not wanted:
+        return False
+    rows = directory.page(wanted + 1)
+    if not rows:
+        return False
+    for group in groups:
+        witness = directory.witnesses.get(group)
+        if witness is None:
+            return False
+        directory.get(witness)
+    return groups <= directory.shows("get")
+
+
+def _walk(directory: Directory, comparison: Comparison, tick: Tick) -> int:
+    pages = idle = 0
+    for block in _blocks(directory.pages()):
+        pages += len(block)
+        users = [user for page in block for user in page]
+        news = comparison.see(actual_frame(users, comparison.fields))
+        idle = 0 if news else idle + len(block)
+        if idle >= _IDLE_PAGES:
+            raise DirectoryStopped(
+                f"the list of users does not move on: {idle} pages without a new one",
+                hint="run again; when it stays, tell the vendor",
+            )
+        tick(len(users))
+    return pages + 1
+
+
+def _blocks(pages: Iterator[list[DirectoryUser]]) -> Iterator[list[list[DirectoryUser]]]:
+    block: list[list[DirectoryUser]] = []
+    for page in pages:
+        block.append(page)
+        if len(block) == _BLOCK_PAGES:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> int:
+    pages = 0
+    for page in directory.pages(deactivated=True):
+        pages += 1
+        news = comparison.see_deactivated(actual_frame(page, comparison.fields))
+        if not news and not any(user.deactivated_at for user in page):
+            # The flag is not honoured here: these are the active ones once more.
+            log.warning("directory.deactivated_flag_ignored")
+            break
+        tick(0)
+    return pages + 1
+
+
+def _settle_disputed(directory: Directory, comparison: Comparison) -> None:
+    """Ask for each user that was seen both active and deactivated."""
+    for uid, found in directory.get_each(comparison.disputed()):
+        if isinstance(found, Unknown):
+            comparison.settle_unsure(uid)
+        elif found is None or found.deactivated_at:
+            comparison.settle_deactivated(uid)
+        else:
+            comparison.settle_active(uid)
+
+
+def _look_again(directory: Directory, comparison: Comparison, walk_cost: int, tick: Tick) -> None:
+    """Look a second time for what the walks did not show, in the way that costs fewer requests."""
+    unseen = comparison.unseen()
+    log.info("directory.second_look", users=len(unseen), way="walk" if walk_cost < len(unseen) else "get")
+    if walk_cost < len(unseen):
+        _walk_again(directory, comparison, tick)
+    else:
+        _see_each(directory, comparison, unseen, tick)
+        _settle_disputed(directory, comparison)
+    comparison.settle_missing(comparison.unseen())
+
+
+def _walk_again(directory: Directory, comparison: Comparison, tick: Tick) -> None:
+    for block in _blocks(directory.pages()):
+        comparison.see(actual_frame([user for page in block for user in page], comparison.fields))
+        tick(0)
+    _walk_deactivated(directory, comparison, tick)
+    _settle_disputed(directory, comparison)
+
+
+def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tick: Tick) -> None:
+    found: list[DirectoryUser] = []
+    for uid, user in directory.get_each(uids):
+        if isinstance(user, Unknown):
+            log.warning("directory.unknown", why=user.why)
+            comparison.settle_unknown([uid])
+        elif user is not None:
+            found.append(user)
+        if len(found) == 1000:
+            comparison.see(actual_frame(found, comparison.fields))
+            found = []
+        tick(1)
+    comparison.see(actual_frame(found, comparison.fields))
+
+
+def _hidden(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
+    """Find out which groups a look at one user leaves out, by looking at one that is known to have them."""
+    for group in sorted(groups - directory.shows("get")):
+        if group in directory.witnesses:
+            directory.get(directory.witnesses[group])
+    return frozenset(group for group in groups - directory.shows("get") if group in directory.witnesses)

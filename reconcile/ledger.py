@@ -1,0 +1,209 @@
+"""
+What a run has found out so far, and the report that is made of it, however the run ends.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from reconcile.core.diff import Findings
+from reconcile.core.frame import Desired, Quarantined
+from reconcile.core.guards import GuardVerdict
+from reconcile.core.outcome import Outcome, Settled, empty_tally
+from reconcile.core.pacing import RateGroup
+from reconcile.core.plan import Change
+from reconcile.core.report import (
+    DirectoryCounts,
+    DriftCounts,
+    PlanCounts,
+    Report,
+    RequestCounts,
+    SourceCounts,
+    broken_laws,
+    end_codes,
+    guard_lines,
+    headline,
+    verdict_of,
+)
+from reconcile.core.users import Situation
+from reconcile.errors import ExitCode, ReconcileError
+from reconcile.run import Run
+from reconcile.store.planfile import PlanFile
+
+__all__ = ["Ledger", "settled_changes"]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The facts of one run, filled in stage by stage; a stage that was not reached leaves its part empty."""
+
+    source: SourceCounts = field(default_factory=SourceCounts)
+    directory: DirectoryCounts = field(default_factory=DirectoryCounts)
+    drift: DriftCounts = field(default_factory=DriftCounts)
+    guards: tuple[GuardVerdict, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    plan: PlanFile | None = None
+    plan_counts: PlanCounts = field(default_factory=PlanCounts)
+    matched: int | None = None
+    deactivated_outside: int | None = None
+    applying: bool = False
+    writes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def note_source(self, source: SourceCounts, desired: Desired) -> None:
+        """Take in the source once its rows are checked."""
+        self.quarantined = desired.quarantined
+        self.source = msgspec.structs.replace(
+            source, rows=desired.rows, valid=len(desired.users), quarantined=len(desired.quarantined)
+        )
+
+    def note_findings(self, findings: Findings, requests: int, way: str) -> None:
+        """Take in what the comparison found."""
+        counts = findings.situations
+        self.matched = findings.matched
+        self.deactivated_outside = findings.deactivated_outside
+        self.directory = DirectoryCounts(findings.seen, findings.seen_deactivated, requests, way)
+        self.drift = DriftCounts(
+            in_step=counts[Situation.IN_STEP],
+            missing=counts[Situation.MISSING],
+            drifted=counts[Situation.DRIFTED],
+            stale=findings.stale,
+            role_mismatched=findings.role_mismatched,
+            deactivated=counts[Situation.DEACTIVATED],
+            protected=counts[Situation.PROTECTED],
+            unknown=counts[Situation.UNKNOWN],
+            unmanaged=findings.unmanaged,
+            shielded=findings.shielded,
+        )
+        if findings.newer:
+            self.notes.append(f"{findings.newer} drifted users changed in CometChat after the export was made")
+
+    def note_plan(self, plan: PlanFile) -> None:
+        """Take in a plan that was made or read."""
+        self.plan = plan
+        counts = plan.header.counts
+        self.plan_counts = PlanCounts(
+            create=counts["create"],
+            update=counts["update"],
+            reactivate=counts["reactivate"],
+            deactivate=counts["deactivate"],
+            held=counts["held"],
+        )
+        self.guards = (*(g for g in self.guards if g.guard not in _classes(plan)), *plan.header.guards)
+
+    def report(self, run: Run, ended_by: ReconcileError | None, *, is_bug: bool = False) -> Report:
+        """Make the report: count the outcomes, check the laws, choose exit code and verdict."""
+        outcomes = self._outcomes(run) if self.applying else None
+        laws = broken_laws(
+            self.source,
+            self.directory,
+            self.drift,
+            self.plan_counts,
+            outcomes,
+            matched=self.matched,
+            deactivated_outside=self.deactivated_outside,
+        )
+        canary = run.options.limit is not None
+        planned = self.plan_counts.total
+        code = end_codes(
+            outcomes,
+            self.drift,
+            check=run.options.check,
+            planned=planned,
+            is_broken=bool(laws) or is_bug,
+            canary=canary and bool((outcomes or {}).get(Outcome.NOT_ATTEMPTED)),
+            ended_by=_code(ended_by, self.writes),
+        )
+        verdict = verdict_of(
+            code,
+            planned=planned,
+            applied=outcomes is not None,
+            is_canary=bool(outcomes and outcomes[Outcome.NOT_ATTEMPTED]),
+            is_held=bool(self.plan_counts.held),
+        )
+        return Report(
+            run_id=run.id,
+            command=run.command,
+            app_id=run.settings.cometchat.app_id,
+            started_at=run.started_at.isoformat(timespec="seconds"),
+            finished_at=run.world.now().isoformat(timespec="seconds"),
+            exit_code=int(code),
+            verdict=verdict,
+            headline=headline(verdict, self.plan_counts, outcomes, laws[0] if laws else ""),
+            source=self.source,
+            directory=self.directory,
+            drift=self.drift,
+            plan=self.plan_counts,
+            outcomes=outcomes,
+            requests=_requests(run),
+            forecast=msgspec.to_builtins(self.plan.header.forecast) if self.plan else None,
+            timing=run.timing,
+            peak_rss_mib=run.peak_rss_mib(),
+            guards=guard_lines(self.guards),
+            notes=tuple(self.notes),
+            needs=tuple(self._needs(run, outcomes, ended_by)),
+            broken_laws=laws,
+            error=None if ended_by is None else {"message": ended_by.message, "hint": ended_by.hint},
+        )
+
+    def _outcomes(self, run: Run) -> dict[str, int]:
+        tally = empty_tally()
+        if self.plan is not None:
+            tally.update(settled.outcome.value for _, settled in settled_changes(self.plan, run))
+        return dict(tally)
+
+    def _needs(self, run: Run, outcomes: dict[str, int] | None, ended_by: ReconcileError | None) -> Iterator[str]:
+        """What a person has to do, most urgent first."""
+        if ended_by is not None and ended_by.hint:
+            yield ended_by.hint
+        for guard in self.guards:
+            if guard.is_held and guard.release:
+                yield f"{guard.guard} is held ({guard.because}); to let it pass: {guard.release}"
+        trouble = {name: number for name, number in (outcomes or {}).items() if name in _TROUBLE and number}
+        if trouble:
+            words = ", ".join(f"{number} {name}" for name, number in trouble.items())
+            yield f"{words}: see {run.folder.file('changes.csv')}"
+        if self.source.quarantined:
+            yield f"{self.source.quarantined} source rows are quarantined: see {run.folder.file('quarantine.csv')}"
+        if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
+            yield f"the rest of the plan waits: reconcile apply {run.id}"
+
+
+_TROUBLE = frozenset({Outcome.REJECTED.value, Outcome.SKIPPED.value, Outcome.FAILED.value})
+
+
+def settled_changes(plan: PlanFile, run: Run) -> Iterator[tuple[Change, Settled]]:
+    """Give every change of the plan with its outcome, in plan order."""
+    known = run.state.outcomes(run.id)
+    seq, found = next(known, (0, None))
+    for change in plan.changes():
+        while seq and seq < change.seq:
+            seq, found = next(known, (0, None))
+        if found is not None and seq == change.seq:
+            yield change, found
+        elif change.guard_class in plan.header.held:
+            yield change, Settled(Outcome.HELD, f"guard {change.guard_class}")
+        else:
+            yield change, Settled(Outcome.NOT_ATTEMPTED)
+
+
+def _classes(plan: PlanFile) -> set[str]:
+    return {guard.guard for guard in plan.header.guards}
+
+
+def _requests(run: Run) -> RequestCounts:
+    sent = run.gate.sent
+    return RequestCounts(sent[RateGroup.CORE], sent[RateGroup.STANDARD], run.gate.retried, run.gate.throttled)
+
+
+def _code(error: ReconcileError | None, writes: int) -> ExitCode | None:
+    """Give the exit code of what ended the run; after the first write, an outage is a stop."""
+    if error is None:
+        return None
+    before_writing = {ExitCode.UNREACHABLE, ExitCode.USAGE}
+    if error.exit_code in before_writing and writes:
+        return ExitCode.STOPPED
+    if error.exit_code is ExitCode.STOPPED and not writes:
+        return ExitCode.UNREACHABLE
+    return error.exit_code

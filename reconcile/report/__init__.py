@@ -1,0 +1,77 @@
+"""Report values as files: JSON, HTML, Markdown and CSV. What a run says is decided in `core.report`."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Change
+from reconcile.core.report import Report
+from reconcile.errors import ExitCode, StateError
+from reconcile.ledger import Ledger, settled_changes
+from reconcile.report.html import render_html
+from reconcile.report.markdown import render_markdown
+from reconcile.report.tables import write_changes, write_quarantine
+from reconcile.run import Run
+from reconcile.store.artifacts import replacing
+
+__all__ = ["REPORT_FILES", "encode_report", "write_reports"]
+
+log = structlog.get_logger()
+
+SAMPLE = 500  # changes that a page shows; all of them stand in changes.csv
+REPORT_FILES = {"html": "report.html", "json": "report.json", "csv": "changes.csv", "md": "report.md"}
+
+
+def encode_report(report: Report) -> bytes:
+    """Give report.json."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
+    """
+    Write every file of the report that the settings name; give the report as it was written.
+
+    What cannot be written is said in the log and in the exit code, and never hides how the run ended.
+    """
+    formats = run.settings.run.formats
+    folder = run.folder
+    try:
+        if "csv" in formats:
+            with replacing(folder.file("changes.csv")) as file:
+                write_changes(file, _changes(run, ledger))
+            with replacing(folder.file("quarantine.csv")) as file:
+                write_quarantine(file, ledger.quarantined)
+        sample = list(islice(_changes(run, ledger), SAMPLE))
+        if "md" in formats:
+            _put(folder.file("report.md"), render_markdown(report, sample, ledger.quarantined).encode())
+        if "html" in formats:
+            _put(folder.file("report.html"), render_html(report, sample, ledger.quarantined).encode())
+        if "json" in formats:
+            _put(folder.file("report.json"), encode_report(report))
+    except StateError as error:
+        log.error("report.not_written", message=error.message)
+        code = ExitCode.STOPPED if ledger.writes else ExitCode.USAGE
+        problem = {"message": error.message, "hint": error.hint}
+        return msgspec.structs.replace(
+            report, exit_code=int(report.exit_code or code), error=report.error or problem
+        )
+    return report
+
+
+def _changes(run: Run, ledger: Ledger) -> Iterator[tuple[Change, Settled | None]]:
+    if ledger.plan is None:
+        return
+    if ledger.applying:
+        yield from settled_changes(ledger.plan, run)
+        return
+    for change in ledger.plan.changes():
+        yield change, None
+
+
+def _put(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)

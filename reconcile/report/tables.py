@@ -1,0 +1,88 @@
+"""
+The tables of a report as CSV, safe to open in a spreadsheet.
+
+A cell that a spreadsheet would run as a formula gets an apostrophe in front.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
+
+import msgspec
+
+from reconcile.core.frame import Quarantined
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Change, plain
+
+__all__ = ["defused", "write_changes", "write_quarantine"]
+
+# What spreadsheets take for the start of a formula, in both widths, and what hides such a start.
+_FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠｜％")
+
+CHANGES = (
+    "uid",
+    "action",
+    "class",
+    "reasons",
+    "fields",
+    "before",
+    "after",
+    "outcome",
+    "detail",
+    "source_row",
+)
+QUARANTINE = ("source_row", "uid", "kind", "detail")
+
+
+def defused(text: str) -> str:
+    """Give the text of a cell so that no spreadsheet runs it."""
+    visible = text.lstrip(" \u00a0\u3000")
+    starts = (text[:1], visible[:1])
+    return f"'{text}" if any(start and start in _FORMULA for start in starts) else text
+
+
+def write_changes(file: BinaryIO, changes: Iterable[tuple[Change, Settled | None]]) -> None:
+    """Write changes.csv; of a plan that was not applied the outcome is empty."""
+    _write(
+        file,
+        CHANGES,
+        (
+            (
+                change.uid,
+                change.action.value,
+                change.guard_class.value,
+                " ".join(change.reasons),
+                " ".join(change.fields),
+                _json(change.before),
+                _json(change.after),
+                settled.outcome.value if settled else "",
+                settled.detail if settled else "",
+                "" if change.source_row is None else str(change.source_row),
+            )
+            for change, settled in changes
+        ),
+    )
+
+
+def write_quarantine(file: BinaryIO, rows: Iterable[Quarantined]) -> None:
+    """Write quarantine.csv."""
+    _write(
+        file,
+        QUARANTINE,
+        ((str(row.source_row), row.uid or row.raw_uid, row.kind.value, row.detail) for row in rows),
+    )
+
+
+def _write(file: BinaryIO, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    # A surrogate cannot be written; it is shown as the question mark that it is.
+    text = io.TextIOWrapper(file, "utf-8", errors="replace", newline="", write_through=True)
+    table = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    table.writerow(header)
+    for row in rows:
+        table.writerow([defused(cell) for cell in row])
+    text.detach()
+
+
+def _json(values: Mapping[str, str | None]) -> str:
+    return msgspec.json.encode(plain(values)).decode() if values else ""

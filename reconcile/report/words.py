@@ -1,0 +1,86 @@
+"""The words and rows that every form of the report shares, so that each number is told once."""
+
+from typing import Any
+
+import msgspec
+
+from reconcile.core.plan import Action, Change, plain
+from reconcile.core.report import Report
+
+__all__ = ["change_words", "count_rows", "shown_value"]
+
+Rows = list[tuple[str, str]]
+
+
+def count_rows(report: Report) -> list[tuple[str, Rows]]:
+    """Give the report's numbers as titled tables, in the order in which they are read."""
+    source, directory, drift, plan = report.source, report.directory, report.drift, report.plan
+    tables: list[tuple[str, Rows]] = [
+        (
+            "Source",
+            [
+                ("location", source.location),
+                ("rows", _n(source.rows)),
+                ("valid", _n(source.valid)),
+                ("quarantined", _n(source.quarantined)),
+                ("true as of", source.as_of or "unknown"),
+            ],
+        ),
+        (
+            "Directory",
+            [
+                ("users seen", _n(directory.users)),
+                ("of them deactivated", _n(directory.deactivated)),
+                ("requests", _n(directory.requests)),
+                ("read by", directory.fetch or "not read"),
+            ],
+        ),
+        ("Drift", [(name.replace("_", " "), _n(value)) for name, value in _fields(drift)]),
+        ("Plan", [(name, _n(value)) for name, value in _fields(plan)]),
+    ]
+    if report.outcomes is not None:
+        tables.append(("Outcomes", [(name.replace("_", " "), str(n)) for name, n in report.outcomes.items()]))
+    if report.forecast is not None:
+        forecast = report.forecast
+        words = f"{forecast['requests']} requests, {_duration(forecast['seconds'])}"
+        tables.append(("Forecast of applying", [("cost", words)]))
+    tables.append(("Requests", [(name, _n(value)) for name, value in _fields(report.requests)]))
+    tables.append(("Seconds by stage", [(name, f"{seconds:.2f}") for name, seconds in report.timing.items()]))
+    return tables
+
+
+def change_words(change: Change) -> str:
+    """Say one change in a line: `name "Bob" -> "Robert"`."""
+    before, after = plain(change.before), plain(change.after)
+    match change.action:
+        case Action.CREATE:
+            return ", ".join(f"{name} {shown_value(value)}" for name, value in after.items())
+        case Action.UPDATE:
+            return ", ".join(
+                f"{name} {shown_value(before.get(name))} -> {shown_value(after[name])}" for name in change.fields
+            )
+        case Action.REACTIVATE:
+            return "active again"
+        case Action.DEACTIVATE:
+            return "not in the source"
+
+
+def shown_value(value: Any) -> str:
+    """Give a value as a reader expects it: JSON, and a word for nothing."""
+    return "(none)" if value is None else msgspec.json.encode(value).decode()
+
+
+def _fields(struct: msgspec.Struct) -> list[tuple[str, int | None]]:
+    return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
+
+
+def _n(number: int | None) -> str:
+    return "not known" if number is None else f"{number:,}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"

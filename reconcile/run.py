@@ -1,0 +1,228 @@
+"""
+One run: its id, its place, its locks, and the open connections that its stages share.
+
+Everything that is opened here is closed here. Clock, randomness and identity come in with the `World`.
+"""
+
+import resource
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random, SystemRandom
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from reconcile import __version__
+from reconcile.cometchat.client import Client
+from reconcile.cometchat.directory import Directory
+from reconcile.cometchat.gate import Gate, Stop
+from reconcile.config import api_key
+from reconcile.core.pacing import Budget, RateGroup
+from reconcile.errors import ExitCode, SettingsError
+from reconcile.logs import remember_secret
+from reconcile.progress import Progress
+from reconcile.settings import Settings, seconds_of
+from reconcile.store.artifacts import RunFolder, open_run_dir
+from reconcile.store.lock import app_lock_path, hold
+from reconcile.store.state import RunRow, State
+
+__all__ = ["Options", "Run", "World", "open_run", "real_world"]
+
+log = structlog.get_logger()
+
+MAX_WORKERS, MIN_WORKERS = 96, 4
+_ASSUMED_LATENCY_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What differs from one moment to the next: the clocks, the dice, the environment."""
+
+    monotonic: Callable[[], float]
+    now: Callable[[], datetime]
+    random: Random
+    environ: Mapping[str, str]
+
+
+def real_world(environ: Mapping[str, str]) -> World:
+    """Give the real clocks and dice."""
+    return World(time.monotonic, lambda: datetime.now(UTC), SystemRandom(), environ)  # noqa: TID251 - the one place
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one call of a command asks for beyond the settings."""
+
+    check: bool = False
+    limit: int | None = None
+    release: Mapping[str, int] = field(default_factory=dict)
+    accept_source: bool = False
+    expect_rows: int | None = None
+    require_state: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """A run that holds its locks. `timing` is seconds by stage, in order."""
+
+    id: str
+    command: str
+    settings: Settings
+    options: Options
+    world: World
+    folder: RunFolder
+    state: State
+    stop: Stop
+    gate: Gate
+    progress: Progress
+    client: Client
+    started_at: datetime
+    timing: dict[str, float] = field(default_factory=dict)
+    witnesses: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and name it in the log."""
+        began = self.world.monotonic()
+        log.info("stage.started", stage=name)
+        try:
+            yield
+        finally:
+            self.timing[name] = round(self.timing.get(name, 0.0) + self.world.monotonic() - began, 3)
+
+    def directory(self, fields: tuple[str, ...]) -> Directory:
+        """Give the directory for these managed fields."""
+        return Directory(self.client, fields, workers=min(self.workers(), 16))
+
+    def workers(self) -> int:
+        """How many requests to have in flight: what the rate and a slow answer make necessary."""
+        wanted = self.settings.limits.concurrency
+        if wanted != "auto":
+            return wanted
+        per_second = sum(self.gate.rates().values()) / 60
+        return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * _ASSUMED_LATENCY_S)))
+
+    def peak_rss_mib(self) -> int:
+        """The most memory that the process has held so far, in MiB."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+
+
+def new_run_id(world: World) -> str:
+    """Give an id that sorts by time."""
+    return f"{world.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def open_run(
+    command: str, settings: Settings, options: Options, world: World, progress: Progress
+) -> Iterator[Run]:
+    """
+    Take the locks, open the state file and get ready to talk to the app.
+
+    Raises: SettingsError, RunLocked, StateError: nothing was written then, and no run was noted.
+    """
+    key = api_key(settings, world.environ)
+    remember_secret(key)
+    run_id = new_run_id(world)
+    run_dir = open_run_dir(settings.run_dir)
+    app = settings.cometchat
+    with ExitStack() as stack:
+        stack.enter_context(hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), run_id))
+        state_path = run_dir / "state.sqlite"
+        if options.require_state and not state_path.exists():
+            raise SettingsError(
+                f"there is no state file in {run_dir}, and --require-state asks for one",
+                hint="mount the run directory of the last run, or leave the flag out for a first run",
+            )
+        state = State(state_path, app.app_id)
+        stack.callback(state.close)
+        stop = Stop(world.monotonic)
+        stack.enter_context(_signals(stop))
+        stack.enter_context(_deadline(stop, settings))
+        gate = Gate(_budgets(settings), stop, world.monotonic)
+        client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+        stack.callback(client.close)
+        folder = RunFolder(run_dir, run_id)
+        folder.make()
+        run = Run(
+            run_id, command, settings, options, world, folder, state, stop, gate, progress, client, world.now()
+        )
+        structlog.contextvars.bind_contextvars(run_id=run_id)
+        log.info("run.started", command=command, app_id=app.app_id, version=__version__)
+        if state.is_new:
+            log.warning("state.new", hint="no shrink guard, undo or resume reaches back before this run")
+        state.begin(
+            RunRow(run_id, command, "planning", run.started_at.isoformat()),
+            settings=_settings_text(settings),
+            version=__version__,
+        )
+        yield run
+
+
+def _budgets(settings: Settings) -> dict[RateGroup, Budget]:
+    limits = settings.limits
+    rates: dict[RateGroup, Any] = {
+        RateGroup.CORE: limits.core_per_minute,
+        RateGroup.STANDARD: limits.standard_per_minute,
+    }
+    return {
+        group: Budget(limits.share, fixed=None if rate == "auto" else float(rate)) for group, rate in rates.items()
+    }
+
+
+def _settings_text(settings: Settings) -> str:
+    import msgspec  # noqa: PLC0415
+
+    shown = msgspec.structs.replace(
+        settings, source=msgspec.structs.replace(settings.source, location=settings.source.shown)
+    )
+    return msgspec.json.encode(shown).decode()
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the run in good order; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
+        if stop.code is not None:
+            import os  # noqa: PLC0415
+
+            os._exit(code)
+        stop.set(code, "interrupted")
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _deadline(stop: Stop, settings: Settings) -> Iterator[None]:
+    seconds = seconds_of(settings.limits.deadline)
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(
+        seconds, stop.set, (ExitCode.STOPPED, f"the deadline of {settings.limits.deadline} passed")
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

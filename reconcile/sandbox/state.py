@@ -1,0 +1,62 @@
+"""
+Files that the sandbox reads and writes.
+
+Owns the two of them: users, one JSON object a line, and the state that outlives a server.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from reconcile.sandbox.roles import Role
+from reconcile.sandbox.users import User
+from reconcile.sandbox.world import World
+
+__all__ = ["load_state", "load_users", "save_state"]
+
+
+class _State(Struct):
+    roles: list[Role]
+    users: list[User]
+
+
+def load_users(world: World, path: Path) -> int:
+    """
+    Load the users of a file of JSON lines, and return how many came.
+
+    Raises: ValueError for a line that is no user, with its number.
+    """
+    with path.open("rb") as lines:
+        return world.load_users(_users_in(lines, path))
+
+
+def load_state(world: World, path: Path) -> None:
+    """
+    Load users and roles as an earlier server left them.
+    """
+    state = msgspec.json.decode(path.read_bytes(), type=_State)
+    world.load_roles(state.roles)
+    world.load_users(state.users)
+
+
+def save_state(world: World, path: Path) -> None:
+    """
+    Write users and roles aside, and swap them in whole.
+    """
+    state = _State(world.roles.newest_first(), list(world.users.by_uid.values()))
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_bytes(msgspec.json.encode(state))
+    aside.replace(path)
+
+
+def _users_in(lines: Iterable[bytes], path: Path) -> Iterator[User]:
+    decode = msgspec.json.Decoder(User).decode
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
+            continue
+        try:
+            yield decode(line)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error

@@ -1,0 +1,262 @@
+"""
+What a run is told to do: every setting with its default, as typed values.
+
+How they come together from flags, environment and file is `reconcile.config`.
+"""
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reconcile.core.guards import ChangeGuard, GuardClass
+from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping
+from reconcile.core.plan import PlanPolicy
+from reconcile.core.users import METADATA_PREFIX, PROFILE_TEXT
+from reconcile.errors import SettingsError, SourceError
+
+__all__ = ["Secret", "Settings", "mapping_for", "seconds_of"]
+
+MAPPABLE = ("uid", *PROFILE_TEXT, "role", "tags")
+
+
+class Secret:
+    """A value that shows itself to nobody who does not ask for it by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the value to the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not written anywhere")
+
+
+class CometChat(msgspec.Struct, frozen=True):
+    """Which app, and where it is."""
+
+    app_id: str = ""
+    region: Literal["us", "eu", "in", ""] = ""
+    base_url: str = ""
+    api_key_file: str = ""
+    ca_file: str = ""
+
+    @property
+    def url(self) -> str:
+        """The root that every path is appended to, without a slash at its end."""
+        if self.base_url:
+            return self.base_url.rstrip("/")
+        return f"https://{self.app_id}.api-{self.region}.cometchat.io/v3"
+
+    @property
+    def host(self) -> str:
+        """Host and port, as locks and plans name the API."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the desired state is read from."""
+
+    location: str = ""
+    query: str = ""
+    table: str = ""
+    delimiter: str = ""
+    encoding: str = ""
+    as_of: str = ""
+
+    @property
+    def is_database(self) -> bool:
+        """Whether the location is a database URL."""
+        return "://" in self.location
+
+    @property
+    def shown(self) -> str:
+        """The location for people: no password, no query string."""
+        if not self.is_database:
+            return self.location
+        bare = self.location.split("?", 1)[0]
+        return re.sub(r"://([^:/@]*)(:[^/]*)?@", lambda m: f"://{m[1]}{':***' if m[2] else ''}@", bare)
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The long form of a mapping entry."""
+
+    column: str
+    separator: str = "|"
+    type: Literal["text", "number", "boolean", "json"] = "text"
+
+
+class Fields(msgspec.Struct, frozen=True):
+    """The mapping as it was written; `is_given` is False where columns map by their own names."""
+
+    columns: dict[str, Column] = {}
+    is_given: bool = False
+
+
+class Roles(msgspec.Struct, frozen=True):
+    """Translation of role names, and whether missing roles may be created."""
+
+    map: dict[str, str] = {}
+    create_missing: bool = False
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What may be done about what is found."""
+
+    empty: Literal["clear", "keep"] = "clear"
+    newer: Literal["apply", "skip"] = "apply"
+    unmanaged: Literal["report", "deactivate"] = "report"
+    deactivated: Literal["report", "reactivate"] = "report"
+    protect: tuple[str, ...] = ("app_system",)
+    plan_max_age: str = "24h"
+
+    @property
+    def for_plan(self) -> PlanPolicy:
+        """The choices that the plan itself depends on."""
+        return PlanPolicy(
+            update_newer=self.newer == "apply",
+            deactivate_unmanaged=self.unmanaged == "deactivate",
+            reactivate=self.deactivated == "reactivate",
+        )
+
+
+class Quarantine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The source is refused when more rows than both are quarantined."""
+
+    percent: float = 5
+    floor: int = 20
+
+
+class Guards(msgspec.Struct, frozen=True):
+    """The limits of each class of changes, and of the source."""
+
+    create: ChangeGuard = ChangeGuard(50, 1000)
+    update: ChangeGuard = ChangeGuard(30, 100)
+    role_change: ChangeGuard = ChangeGuard(5, 20, 2000)
+    clear: ChangeGuard = ChangeGuard(10, 50)
+    deactivate: ChangeGuard = ChangeGuard(2, 10, 500)
+    reactivate: ChangeGuard = ChangeGuard(50, 10, 500)
+    min_rows: int = 1
+    max_shrink_percent: float = 20
+    max_quarantined: Quarantine = Quarantine()
+    sentinels: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> dict[GuardClass, ChangeGuard]:
+        """The guards of changes by class."""
+        return {kind: getattr(self, kind) for kind in GuardClass}
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much of the app's rate budget may be used. Rates in requests a minute; `share` is a fraction."""
+
+    core_per_minute: int | Literal["auto"] = "auto"
+    standard_per_minute: int | Literal["auto"] = "auto"
+    share: float = 0.8
+    concurrency: int | Literal["auto"] = "auto"
+    deadline: str = "none"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What a run leaves behind, and where."""
+
+    dir: str = "runs"
+    keep: int = 30
+    formats: tuple[Literal["html", "json", "csv", "md"], ...] = ("html", "json", "csv", "md")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that was said. Made by `reconcile.config.load`."""
+
+    cometchat: CometChat = CometChat()
+    source: Source = Source()
+    fields: Fields = Fields()
+    roles: Roles = Roles()
+    policy: Policy = Policy()
+    guards: Guards = Guards()
+    limits: Limits = Limits()
+    run: Run = Run()
+    file: str = ""
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory."""
+        return Path(self.run.dir)
+
+    def digests(self) -> dict[str, str]:
+        """Sum up the sections that decide what is written: a saved plan is bound to them."""
+        sections = {
+            "source": [self.source.shown, self.source.query, self.source.table],
+            "fields": self.fields,
+            "roles": self.roles,
+            "policy": self.policy,
+        }
+        return {
+            name: sha256(msgspec.json.encode(section, order="deterministic")).hexdigest()[:16]
+            for name, section in sections.items()
+        }
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str) -> float | None:
+    """
+    Read a duration such as `90s`, `15m`, `24h`, `2d`; `none` is None.
+
+    Raises: ValueError for anything else.
+    """
+    if text == "none":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 24h or 2d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def mapping_for(settings: Settings, columns: tuple[str, ...]) -> Mapping:
+    """
+    Make the mapping for a source with these columns.
+
+    Without a `[fields]` table, a column that bears a CometChat field's name maps to it by itself, except
+    `role`, which is always mapped by hand.
+    Raises: SourceError where a mapped column is missing, SettingsError where no name is mapped.
+    """
+    mapped = dict(settings.fields.columns)
+    if not settings.fields.is_given:
+        own = [name for name in MAPPABLE if name in columns and name != "role"]
+        mapped = {name: Column(name) for name in own} | mapped
+    if "uid" not in mapped:
+        raise SourceError(
+            f"no column is mapped to uid; the source has: {', '.join(columns)}",
+            hint="say which column is the key, for example --map uid=id",
+        )
+    if "name" not in mapped:
+        raise SettingsError(
+            "no column is mapped to name, and CometChat requires one to create a user",
+            hint="say which column it is, for example --map name=full_name",
+        )
+    rules = tuple(_rule(name, column) for name, column in mapped.items() if name != "uid")
+    return Mapping(
+        uid_column=mapped["uid"].column,
+        rules=rules,
+        roles=settings.roles.map,
+        keep_empty=settings.policy.empty == "keep",
+    )
+
+
+def _rule(name: str, column: Column) -> ColumnRule:
+    kind = ColumnKind(column.type) if name.startswith(METADATA_PREFIX) else ColumnKind.TEXT
+    special = {"role": ColumnKind.ROLE, "tags": ColumnKind.TAGS}
+    return ColumnRule(name, column.column, special.get(name, kind), column.separator)

@@ -1,0 +1,73 @@
+"""
+Where the desired state is read from: one module a kind of source, one value for what was read.
+
+A source that cannot be read whole is an error, never a short read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from reconcile.core.frame import Quarantined
+from reconcile.core.mapping import Mapping
+from reconcile.errors import SourceError
+from reconcile.settings import Source
+
+__all__ = ["Choose", "Export", "read_export"]
+
+Choose = Callable[[tuple[str, ...]], Mapping]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """
+    An export as it was read: raw cells as Arrow text in the mapping's columns, and `source_row`.
+
+    `source_row` is the physical line for text files and the row number (from 1) elsewhere; `ragged` are the
+    rows that have no cells because their width is wrong. `as_of_unix_s` is when the export was true.
+    """
+
+    frame: pd.DataFrame
+    mapping: Mapping
+    columns: tuple[str, ...]
+    ragged: tuple[Quarantined, ...]
+    sha256: str | None
+    as_of_unix_s: int
+    notes: tuple[str, ...] = ()
+
+
+def read_export(source: Source, choose: Choose, now_unix_s: float) -> Export:
+    """
+    Read the whole export.
+
+    `choose` makes the mapping once the columns are known.
+    Raises: SourceError when it cannot be read whole; SettingsError from `choose`.
+    """
+    as_of = _as_of(source)
+    if source.is_database:
+        from reconcile.sources.sql import read_sql  # noqa: PLC0415 - SQLAlchemy only where it is asked for
+
+        export = read_sql(source, choose, now_unix_s)
+    else:
+        from reconcile.sources.files import read_file  # noqa: PLC0415 - as above, for the file formats
+
+        export = read_file(source, choose, now_unix_s)
+    if as_of is None:
+        return export
+    return Export(export.frame, export.mapping, export.columns, export.ragged, export.sha256, as_of, export.notes)
+
+
+def _as_of(source: Source) -> int | None:
+    if not source.as_of:
+        return None
+    try:
+        moment = datetime.fromisoformat(source.as_of)
+    except ValueError:
+        raise SourceError(
+            f"source.as_of is not a time: {source.as_of!r}", hint="for example 2026-11-23T02:00:00Z"
+        ) from None
+    if moment.tzinfo is None:
+        raise SourceError("source.as_of has no time zone", hint="add one, for example Z or +01:00")
+    return int(moment.timestamp())

@@ -1,0 +1,83 @@
+"""
+Read an export from a file: which format it is, and that it stays the same while it is read.
+
+Whatever makes the whole file doubtful refuses it.
+"""
+
+import os
+import stat
+import sys
+from contextlib import ExitStack
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO
+
+from reconcile.errors import SourceError
+from reconcile.settings import Source
+from reconcile.sources import Choose, Export
+from reconcile.sources.delimited import read_delimited
+from reconcile.sources.tables import read_json_lines, read_parquet
+
+__all__ = ["read_file"]
+
+
+def read_file(source: Source, choose: Choose, now_unix_s: float) -> Export:
+    """Read a file by the ending of its name; `-` is CSV on standard input. Raises: SourceError."""
+    with ExitStack() as stack:
+        if source.location == "-":
+            return read_delimited(source, sys.stdin.buffer, choose, int(now_unix_s), is_gzip=False)
+        path = Path(source.location)
+        raw = stack.enter_context(_open(path))
+        before = os.fstat(raw.fileno())
+        as_of = int(before.st_mtime)
+        export = _read_format(source, path, raw, choose, as_of)
+        _check_unchanged(path, before)
+        return export
+
+
+def _read_format(source: Source, path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Export:
+    name = path.name.lower()
+    is_gzip = name.endswith(".gz")
+    match Path(name.removesuffix(".gz")).suffix:
+        case ".parquet":
+            return read_parquet(path, raw, choose, as_of)
+        case ".jsonl" | ".ndjson":
+            return read_json_lines(source, raw, choose, as_of, is_gzip=is_gzip)
+        case _:
+            return read_delimited(source, raw, choose, as_of, is_gzip=is_gzip)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        # Not blocking: opening a fifo that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SourceError(f"the export {path} does not exist", hint=_nearby(path)) from None
+    except OSError as error:
+        raise SourceError(f"the export {path} cannot be read: {error.strerror}", hint="check it") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise SourceError(f"the export {path} is {kind}", hint="name a file; a pipe goes to standard input: -")
+    return os.fdopen(descriptor, "rb")
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    near = get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / near[0]}?" if near else "check --source and the folder it is relative to"
+
+
+def _check_unchanged(path: Path, before: os.stat_result) -> None:
+    try:
+        now = path.stat()
+    except OSError:
+        now = None
+    facts = [(s.st_size, s.st_mtime_ns, s.st_ino) if s else None for s in (before, now)]
+    if facts[0] != facts[1]:
+        raise SourceError(
+            f"the export {path} changed while it was read",
+            hint="write it under another name and move it into place when it is whole",
+        )

@@ -1,0 +1,101 @@
+"""
+Files that are whole or not there: written aside with mode 0600, synced, and swapped in.
+
+Also where the files of a run stand, and which old runs are let go.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from reconcile.errors import StateError
+
+__all__ = ["RunFolder", "open_run_dir", "prune", "replacing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """
+    Give a file to write that takes its place at the end of the block; a failed block leaves the old one.
+
+    Raises: StateError when the disk or its rights do not allow it.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        # O_NOFOLLOW and O_EXCL: nobody can have put a link in its place.
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.is_symlink():
+            raise StateError(f"{path} is a link, and output is not written through links", hint="remove it")
+        aside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}", hint="check the disk's space and the rights"
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_run_dir(run_dir: Path) -> Path:
+    """Make the run directory where it is missing. Raises: StateError."""
+    try:
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"the run directory {run_dir} cannot be made: {error.strerror}", hint="name another with --run-dir"
+        ) from error
+    return run_dir
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, run_dir: Path, run_id: str) -> None:
+        self.path = run_dir / run_id
+        self._run_dir = run_dir
+        self._run_id = run_id
+
+    def make(self) -> None:
+        """Make the folder, and point `latest` to it. Raises: StateError."""
+        try:
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            aside = self._run_dir / f".latest.{secrets.token_hex(4)}"
+            aside.symlink_to(self._run_id)
+            aside.replace(self._run_dir / "latest")
+        except OSError as error:
+            raise StateError(
+                f"the run's folder {self.path} cannot be made: {error.strerror}", hint="check the disk and rights"
+            ) from error
+
+    @property
+    def plan(self) -> Path:
+        """The plan file."""
+        return self.path / "plan.jsonl.gz"
+
+    def file(self, name: str) -> Path:
+        """Any other file of the run."""
+        return self.path / name
+
+
+def prune(run_dir: Path, run_ids: list[str]) -> None:
+    """Let the folders of these runs go."""
+    for run_id in run_ids:
+        shutil.rmtree(run_dir / run_id, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""
+The plan as a file: gzipped lines, a header, one change each, and a trailer that proves the rest.
+
+The trailer holds the count and the sha256 of every byte before it, so a cut or edited plan is refused.
+"""
+
+import gzip
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from reconcile.core.plan import PLAN_FORMAT, Change, PlanHeader, decode_change, encode_change
+from reconcile.errors import PlanError
+from reconcile.store.artifacts import replacing
+
+__all__ = ["PlanFile", "write_plan"]
+
+
+class _Trailer(msgspec.Struct, forbid_unknown_fields=True):
+    changes: int
+    sha256: str
+
+
+_HEADER = msgspec.json.Decoder(PlanHeader)
+_TRAILER = msgspec.json.Decoder(_Trailer)
+
+
+def write_plan(path: Path, header: PlanHeader, changes: Iterable[Change]) -> Counter[str]:
+    """
+    Write a plan and count its changes by guard class as they go by.
+
+    The same header and changes give the same bytes. Raises: StateError.
+    """
+    counts: Counter[str] = Counter()
+    digest = sha256()
+    with replacing(path) as file, _packed(file) as plan:
+
+        def put(line: bytes) -> None:
+            digest.update(line + b"\n")
+            plan.write(line + b"\n")
+
+        put(msgspec.json.encode(header))
+        for change in changes:
+            counts[change.guard_class] += 1
+            put(encode_change(change))
+        trailer = _Trailer(counts.total(), digest.hexdigest())
+        plan.write(msgspec.json.encode(trailer) + b"\n")
+    return counts
+
+
+@contextmanager
+def _packed(file: BinaryIO) -> Iterator[BinaryIO]:
+    # No name and no time in the gzip header: the same plan is the same file.
+    packed = gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="")
+    with packed, io.BufferedWriter(packed, 1 << 20) as plan:
+        yield cast(BinaryIO, plan)
+
+
+class PlanFile:
+    """A plan that was read through once and found whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises: PlanError when the file is not there, not whole, or of another format."""
+        self.path = path
+        self.header, self.count = self._prove()
+
+    def changes(self) -> Iterator[Change]:
+        """Give the changes in plan order."""
+        for line in self._body():
+            yield decode_change(line)
+
+    def _prove(self) -> tuple[PlanHeader, int]:
+        digest = sha256()
+        count = -1
+        last = b""
+        try:
+            with gzip.open(self.path, "rb") as plan:
+                for line in plan:
+                    if last:
+                        digest.update(last)
+                        count += 1
+                    last = line
+            trailer = _TRAILER.decode(last)
+            header = self._header()
+        except FileNotFoundError:
+            raise PlanError(f"there is no plan {self.path}", hint="make one: reconcile plan") from None
+        except (OSError, EOFError, msgspec.DecodeError) as error:
+            raise PlanError(
+                f"{self.path} is not a whole plan: {error}", hint="make a new one: reconcile plan"
+            ) from None
+        if trailer.sha256 != digest.hexdigest() or trailer.changes != count:
+            raise PlanError(
+                f"{self.path} was changed or cut since it was made", hint="make a new one: reconcile plan"
+            )
+        if header.format != PLAN_FORMAT:
+            raise PlanError(
+                f"{self.path} has plan format {header.format}, not {PLAN_FORMAT}", hint="make a new one"
+            )
+        return header, count
+
+    def _header(self) -> PlanHeader:
+        with gzip.open(self.path, "rb") as plan:
+            return _HEADER.decode(plan.readline())
+
+    def _body(self) -> Iterator[bytes]:
+        with gzip.open(self.path, "rb") as plan:
+            plan.readline()
+            for _ in range(self.count):
+                yield plan.readline()

@@ -1,0 +1,3 @@
+"""
+Promises of the sandbox, each made over a real socket.
+"""
