@@ -15,7 +15,7 @@ from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 
-__all__ = ["Choose", "Export", "read_export"]
+__all__ = ["Choose", "Export", "read_columns", "read_export"]
 
 Choose = Callable[[tuple[str, ...]], Mapping]
 
@@ -57,6 +57,26 @@ def read_export(source: Source, choose: Choose, now_unix_s: float) -> Export:
     if as_of is None:
         return export
     return Export(export.frame, export.mapping, export.columns, export.ragged, export.sha256, as_of, export.notes)
+
+
+class _Seen(Exception):
+    """The columns are known; nothing more is to be read."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+
+
+def read_columns(source: Source) -> tuple[str, ...]:
+    """Give the columns of an export. Raises: SourceError when it cannot be opened."""
+
+    def stop(columns: tuple[str, ...]) -> Mapping:
+        raise _Seen(columns)
+
+    try:
+        read_export(source, stop, 0)
+    except _Seen as seen:
+        return seen.columns
+    raise AssertionError("every reader asks which columns are wanted")
 
 
 def _as_of(source: Source) -> int | None:

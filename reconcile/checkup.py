@@ -1,0 +1,154 @@
+"""What `reconcile doctor` looks at: each finding with its remedy, nothing written to CometChat."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from reconcile.cometchat.client import Client
+from reconcile.cometchat.directory import Directory
+from reconcile.cometchat.gate import Gate, Stop
+from reconcile.config import api_key, require_app, require_source
+from reconcile.core.frame import arrow, desire
+from reconcile.core.pacing import Budget, RateGroup
+from reconcile.errors import ExitCode, ReconcileError, SettingsError
+from reconcile.logs import remember_secret
+from reconcile.run import World
+from reconcile.settings import Settings, mapping_for
+from reconcile.sources import read_export
+from reconcile.store.lock import app_lock_path, hold
+from reconcile.store.state import State
+
+__all__ = ["Finding", "examine"]
+
+_SPACE = 256 << 20  # bytes: less than this is little for plan, reports and state of a large run
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `level` is ok, warn or fail; `code` what a run would end with."""
+
+    what: str
+    level: str
+    words: str
+    remedy: str = ""
+    code: int = 0
+
+
+def examine(settings: Settings, world: World) -> Iterator[Finding]:
+    """Look at everything that a run needs, in the order in which it would need it."""
+    yield from _settings(settings)
+    roles: set[str] = set()
+    yield _tried("source", lambda: _source(settings, world, roles))
+    yield from _place(settings, world)
+    if not require_app(settings):
+        yield from _app(settings, world, roles)
+
+
+def _tried(what: str, look: Callable[[], tuple[str, str, str]]) -> Finding:
+    try:
+        level, words, remedy = look()
+    except ReconcileError as error:
+        return Finding(what, "fail", error.message, error.hint, int(error.exit_code))
+    return Finding(what, level, words, remedy)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    problems = require_app(settings) + require_source(settings)
+    for words, remedy in problems:
+        yield Finding("settings", "fail", words, remedy, int(ExitCode.USAGE))
+    if not problems:
+        yield Finding("settings", "ok", f"from {settings.file or 'flags and environment'}")
+
+
+def _source(settings: Settings, world: World, roles: set[str]) -> tuple[str, str, str]:
+    export = read_export(
+        settings.source, lambda columns: mapping_for(settings, columns), world.now().timestamp()
+    )
+    desired = desire(export.frame, export.mapping, export.ragged)
+    if "role" in desired.fields:
+        roles.update(role for role in arrow(desired.users["role"]).unique().to_pylist() if role)
+    words = f"{desired.rows:,} rows, {len(desired.quarantined):,} of them not usable; manages {', '.join(desired.fields)}"
+    if desired.quarantined:
+        first = desired.quarantined[0]
+        return "warn", words, f"the first is row {first.source_row}: {first.detail}"
+    return "ok", words, ""
+
+
+def _place(settings: Settings, world: World) -> Iterator[Finding]:
+    folder = settings.run_dir
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("run dir", "fail", f"{existing} is not writable", "another --run-dir", int(ExitCode.USAGE))
+        return
+    free = shutil.disk_usage(existing).free
+    level = "ok" if free > _SPACE else "warn"
+    yield Finding("run dir", level, f"{folder}, {free >> 20:,} MiB free", "" if level == "ok" else "make room")
+    if not folder.exists():
+        yield Finding("state", "warn", "none yet: no shrink guard before the first run", "keep the run directory")
+        return
+    yield _tried("lock", lambda: _lock(settings, world))
+    yield _tried("state", lambda: _state(settings))
+
+
+def _lock(settings: Settings, world: World) -> tuple[str, str, str]:
+    app = settings.cometchat
+    with hold(settings.run_dir, app_lock_path(world.environ, app.app_id, app.host), "doctor"):
+        return "ok", "free", ""
+
+
+def _state(settings: Settings) -> tuple[str, str, str]:
+    path = settings.run_dir / "state.sqlite"
+    if not path.exists():
+        return "warn", "none yet: no shrink guard before the first run", "keep the run directory between runs"
+    State(path, settings.cometchat.app_id).close()
+    return "ok", f"{path}, bound to this app", ""
+
+
+def _app(settings: Settings, world: World, roles: set[str]) -> Iterator[Finding]:
+    try:
+        key = api_key(settings, world.environ)
+    except SettingsError as error:
+        yield Finding("key", "fail", error.message, error.hint, int(error.exit_code))
+        return
+    remember_secret(key)
+    yield _key_file(settings, world)
+    stop = Stop(world.monotonic)
+    gate = Gate({group: Budget(settings.limits.share) for group in RateGroup}, stop, world.monotonic)
+    app = settings.cometchat
+    client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+    try:
+        yield from _answers(Directory(client, (), workers=1), gate, roles, settings)
+    finally:
+        client.close()
+
+
+def _key_file(settings: Settings, world: World) -> Finding:
+    named = settings.cometchat.api_key_file or world.environ.get("COMETCHAT_API_KEY_FILE", "")
+    if named and Path(named).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return Finding("key", "warn", f"{named} can be read by others", f"chmod 600 {named}")
+    return Finding("key", "ok", f"from {named or 'the environment'}")
+
+
+def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settings) -> Iterator[Finding]:
+    try:
+        known = directory.roles()
+    except ReconcileError as error:
+        yield Finding("app", "fail", error.message, error.hint, int(error.exit_code))
+        return
+    yield Finding("app", "ok", f"{settings.cometchat.url} takes the key, and its scope is enough to read roles")
+    missing = sorted(roles - known)
+    if missing and not settings.roles.create_missing:
+        words = f"the app has no role {', '.join(missing[:5])}; it has {', '.join(sorted(known))}"
+        yield Finding("roles", "warn", words, "map them: [roles] map = {...}; their users are quarantined")
+    else:
+        yield Finding("roles", "ok", f"the app has {', '.join(sorted(known))}")
+    rate = gate.rates()[RateGroup.STANDARD]
+    if gate.is_learnt(RateGroup.STANDARD):
+        yield Finding("limits", "ok", f"{rate:,.0f} standard requests a minute are ours")
+    else:
+        words = f"CometChat sends no rate headers, so {rate:,.0f} requests a minute are assumed"
+        yield Finding("limits", "warn", words, "--set limits.standard_per_minute=N when you know the limit")
+
