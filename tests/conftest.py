@@ -1,0 +1,88 @@
+"""Fixtures that more than one room of the tests uses."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from reconcile.cli import run
+from reconcile.sandbox.testing import Sandbox, running_sandbox
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A look-alike of CometChat, empty but for the roles of the samples."""
+    with running_sandbox(app_id="demo") as running:
+        running.load_roles(["premium", "moderator"])
+        yield running
+
+
+@pytest.fixture
+def drifted(sandbox: Sandbox) -> Sandbox:
+    """The same, with the directory of the samples."""
+    lines = (SAMPLES / "directory.jsonl").read_text("utf-8")
+    sandbox.load_users(msgspec.json.Decoder().decode_lines(lines))
+    return sandbox
+
+
+class Result(msgspec.Struct):
+    """What one command left: exit code, both streams, and the JSON that it printed, where it did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return msgspec.json.decode(self.out)
+
+
+class Shell:
+    """Calls the command line in a folder of its own, with the samples in it and a key in the environment."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+
+    def __call__(self, *argv: str) -> Result:
+        """Run one command."""
+        self._capsys.readouterr()
+        code = run(argv)
+        streams = self._capsys.readouterr()
+        return Result(code, streams.out, streams.err)
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """Write a file into the folder."""
+        path = self.folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def latest(self, name: str) -> Path:
+        """A file of the newest run."""
+        return self.folder / "runs" / "latest" / name
+
+
+@pytest.fixture
+def shell(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    """The command line, set up for the sandbox and the sample export."""
+    for name in [name for name in os.environ if name.startswith(("COMETCHAT_", "RECONCILE_"))]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name in ("users.csv", "reconcile.toml", "reconcile-sql.toml"):
+        shutil.copy(SAMPLES / name, folder / name)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COMETCHAT_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("COMETCHAT_API_KEY", sandbox.api_key)
+    monkeypatch.setenv("NO_COLOR", "1")
+    return Shell(folder, capsys)
