@@ -32,13 +32,14 @@ class Fetched:
     How the directory was read: `way` is `walk` or `by_uid`, `pages` those of the walk of the active.
 
     `hidden` are the groups (tags, metadata) that a look at a single user does not show, `unproven` those
-    that no row showed at all.
+    that no row showed at all; `witnesses` names a user each that showed a group.
     """
 
     way: str
     pages: int
     hidden: frozenset[str]
     unproven: frozenset[str]
+    witnesses: dict[str, str]
 
     @property
     def is_whole(self) -> bool:
@@ -69,7 +70,8 @@ def fetch(directory: Directory, comparison: Comparison, fields: tuple[str, ...],
         _look_again(directory, comparison, pages + deactivated_pages, tick)
     hidden = _hidden(directory, groups)
     shown = directory.shows("get" if by_uid else "list")
-    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown)
+    witnesses = {group: uid for group, uid in directory.witnesses.items() if group in groups}
+    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses)
 
 
 def _managed_groups(fields: Iterable[str]) -> frozenset[str]:

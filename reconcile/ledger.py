@@ -48,7 +48,6 @@ class Ledger:
     matched: int | None = None
     deactivated_outside: int | None = None
     applying: bool = False
-    writes: int = 0
     notes: list[str] = field(default_factory=list)
 
     def note_source(self, source: SourceCounts, desired: Desired) -> None:
@@ -113,7 +112,7 @@ class Ledger:
             planned=planned,
             is_broken=bool(laws) or is_bug,
             canary=canary and bool((outcomes or {}).get(Outcome.NOT_ATTEMPTED)),
-            ended_by=_code(ended_by, self.writes),
+            ended_by=_code(ended_by, run.state.intents(run.id)),
         )
         verdict = verdict_of(
             code,

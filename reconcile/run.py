@@ -4,6 +4,7 @@ One run: its id, its place, its locks, and the open connections that its stages 
 Everything that is opened here is closed here. Clock, randomness and identity come in with the `World`.
 """
 
+import os
 import resource
 import secrets
 import signal
@@ -14,10 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random, SystemRandom
 from types import FrameType
 from typing import Any
 
+import msgspec
 import structlog
 
 from reconcile import __version__
@@ -34,7 +37,7 @@ from reconcile.store.artifacts import RunFolder, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
 
-__all__ = ["Options", "Run", "World", "open_run", "real_world"]
+__all__ = ["Options", "Run", "World", "open_run", "real_world", "recorded_settings"]
 
 log = structlog.get_logger()
 
@@ -86,7 +89,7 @@ class Run:
     client: Client
     started_at: datetime
     timing: dict[str, float] = field(default_factory=dict)
-    witnesses: dict[str, str] = field(default_factory=dict)
+    saved_plan: bool = False
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -110,6 +113,16 @@ class Run:
         per_second = sum(self.gate.rates().values()) / 60
         return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * _ASSUMED_LATENCY_S)))
 
+    def rate_note(self) -> str:
+        """Say what it costs that the app's limits are not known; empty when they are."""
+        if self.gate.is_learnt(RateGroup.STANDARD):
+            return ""
+        rate = self.gate.rates()[RateGroup.STANDARD]
+        return (
+            f"CometChat sent no rate headers, so the careful {rate:.0f} requests a minute hold; when you know the "
+            "app's limits: --set limits.core_per_minute=N --set limits.standard_per_minute=N"
+        )
+
     def peak_rss_mib(self) -> int:
         """The most memory that the process has held so far, in MiB."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -123,27 +136,28 @@ def new_run_id(world: World) -> str:
 
 @contextmanager
 def open_run(
-    command: str, settings: Settings, options: Options, world: World, progress: Progress
+    command: str,
+    settings: Settings,
+    options: Options,
+    world: World,
+    progress: Progress,
+    *,
+    again: RunRow | None = None,
 ) -> Iterator[Run]:
     """
     Take the locks, open the state file and get ready to talk to the app.
 
+    `again` is an unfinished run that goes on under its id.
     Raises: SettingsError, RunLocked, StateError: nothing was written then, and no run was noted.
     """
     key = api_key(settings, world.environ)
     remember_secret(key)
-    run_id = new_run_id(world)
+    run_id = again.run_id if again else new_run_id(world)
     run_dir = open_run_dir(settings.run_dir)
     app = settings.cometchat
     with ExitStack() as stack:
         stack.enter_context(hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), run_id))
-        state_path = run_dir / "state.sqlite"
-        if options.require_state and not state_path.exists():
-            raise SettingsError(
-                f"there is no state file in {run_dir}, and --require-state asks for one",
-                hint="mount the run directory of the last run, or leave the flag out for a first run",
-            )
-        state = State(state_path, app.app_id)
+        state = _open_state(run_dir, settings, options)
         stack.callback(state.close)
         stop = Stop(world.monotonic)
         stack.enter_context(_signals(stop))
@@ -153,19 +167,27 @@ def open_run(
         stack.callback(client.close)
         folder = RunFolder(run_dir, run_id)
         folder.make()
-        run = Run(
-            run_id, command, settings, options, world, folder, state, stop, gate, progress, client, world.now()
-        )
+        started = datetime.fromisoformat(again.started_at) if again else world.now()
+        run = Run(run_id, command, settings, options, world, folder, state, stop, gate, progress, client, started)
         structlog.contextvars.bind_contextvars(run_id=run_id)
-        log.info("run.started", command=command, app_id=app.app_id, version=__version__)
-        if state.is_new:
-            log.warning("state.new", hint="no shrink guard, undo or resume reaches back before this run")
-        state.begin(
-            RunRow(run_id, command, "planning", run.started_at.isoformat()),
-            settings=_settings_text(settings),
-            version=__version__,
-        )
+        log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
+        if again is None:
+            row = RunRow(run_id, command, "planning", started.isoformat())
+            state.begin(row, settings=_settings_text(settings), version=__version__)
         yield run
+
+
+def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:
+    path = run_dir / "state.sqlite"
+    if options.require_state and not path.exists():
+        raise SettingsError(
+            f"there is no state file in {run_dir}, and --require-state asks for one",
+            hint="mount the run directory of the last run, or leave the flag out for a first run",
+        )
+    state = State(path, settings.cometchat.app_id)
+    if state.is_new:
+        log.warning("state.new", hint="no shrink guard, undo or resume reaches back before this run")
+    return state
 
 
 def _budgets(settings: Settings) -> dict[RateGroup, Budget]:
@@ -179,9 +201,19 @@ def _budgets(settings: Settings) -> dict[RateGroup, Budget]:
     }
 
 
-def _settings_text(settings: Settings) -> str:
-    import msgspec  # noqa: PLC0415
+def recorded_settings(text: str, today: Settings) -> Settings:
+    """
+    Give the settings that a run was started with.
 
+    Where it stands comes from today, and so do secrets: a database URL was recorded without its password.
+    """
+    recorded = msgspec.json.decode(text, type=Settings)
+    app = msgspec.structs.replace(recorded.cometchat, api_key_file=today.cometchat.api_key_file)
+    source = today.source if today.source.shown == recorded.source.shown else recorded.source
+    return msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run)
+
+
+def _settings_text(settings: Settings) -> str:
     shown = msgspec.structs.replace(
         settings, source=msgspec.structs.replace(settings.source, location=settings.source.shown)
     )
@@ -198,8 +230,6 @@ def _signals(stop: Stop) -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
         if stop.code is not None:
-            import os  # noqa: PLC0415
-
             os._exit(code)
         stop.set(code, "interrupted")
 

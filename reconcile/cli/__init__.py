@@ -21,6 +21,7 @@ _COMMANDS = {
     "doctor": "Check settings, source, key, roles, lock and state; each finding with its remedy.",
     "plan": "Dry run: say what would change, and write nothing to CometChat.",
     "apply": "Plan and apply in one go, or apply exactly the plan of a run.",
+    "resume": "Finish a run that was stopped or killed.",
     "runs": "List past runs.",
     "report": "Show the report of a run again, in any format.",
     "sandbox": "Serve a local look-alike of CometChat.",

@@ -54,8 +54,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         options,
         body,
         needs_source=run_id is None,
-        as_json=given["as_json"],
-        quiet=given["quiet"],
+        given=given,
     )
 
 

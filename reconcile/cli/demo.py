@@ -43,8 +43,7 @@ def command(*, run_dir: str, quiet: bool) -> int:
 
         rest: Any = {
             "needs_source": True,
-            "as_json": False,
-            "quiet": quiet,
+            "given": {"as_json": False, "quiet": quiet},
             "environ": {**environment(), "COMETCHAT_API_KEY": sandbox.api_key, "COMETCHAT_API_KEY_FILE": ""},
         }
         code = run_and_tell("apply", settings, Options(), body, **rest)

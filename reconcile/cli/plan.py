@@ -35,6 +35,5 @@ def command(
         options,
         pipeline.plan,
         needs_source=True,
-        as_json=given["as_json"],
-        quiet=given["quiet"],
+        given=given,
     )

@@ -19,12 +19,16 @@ def run_and_tell(
     options: Any,
     body: Callable[[Any], Any],
     *,
+    given: Mapping[str, Any],
     needs_source: bool,
-    as_json: bool,
-    quiet: bool,
     environ: Mapping[str, str] | None = None,
+    again: Any = None,
 ) -> int:
-    """Open a run, carry `body` out, tell its report, and give its exit code. `environ`: the process's own."""
+    """
+    Open a run, carry `body` out, tell its report, and give its exit code.
+
+    `given` holds the flags `as_json` and `quiet`; `environ` stands in for the process's own; `again` is an unfinished run that goes on.
+    """
     from reconcile.config import environment, require_app, require_source  # noqa: PLC0415 - keeps --help light
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.progress import make_progress  # noqa: PLC0415
@@ -34,10 +38,10 @@ def run_and_tell(
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)
-    progress = make_progress(quiet=quiet, stream=sys.stderr, monotonic=world.monotonic)
-    with open_run(name, settings, options, world, progress) as run:
+    progress = make_progress(quiet=given["quiet"], stream=sys.stderr, monotonic=world.monotonic)
+    with open_run(name, settings, options, world, progress, again=again) as run:
         report = body(run)
-        tell(report, run.folder.path, as_json=as_json)
+        tell(report, run.folder.path, as_json=given["as_json"])
         return int(report.exit_code)
 
 

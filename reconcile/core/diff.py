@@ -374,7 +374,7 @@ class Comparison:
             parts = [self._beside(_empty_block(self._fields), np.empty(0, dtype=np.int64))]
         every = pd.concat(parts, ignore_index=True)
         still: pd.DataFrame = every[self._state[every["row"].to_numpy(dtype=np.int64)] == state]
-        return still.drop_duplicates("uid").sort_values("uid", ignore_index=True)
+        return still.drop_duplicates("uid", keep="last").sort_values("uid", ignore_index=True)
 
     def _unmanaged_rows(self, uids: list[str]) -> pd.DataFrame:
         newer = [self._freshness.is_newer(uid, *self._outside[uid]) for uid in uids]

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 __all__ = [
+    "Bases",
     "ChangeGuard",
     "GuardClass",
     "GuardVerdict",
@@ -39,6 +40,31 @@ class ChangeGuard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     percent: float
     floor: int
     max: int | None = None
+
+
+class Bases(msgspec.Struct, frozen=True):
+    """
+    What the percentages of the guards are of, in users; None is "not known".
+
+    Matched active users for what changes users, all users for create, and so on.
+    """
+
+    matched_active: int | None
+    seen: int | None
+    seen_active: int | None
+    seen_deactivated: int | None
+
+    def of(self, kind: GuardClass) -> int | None:
+        """Give the base of one class."""
+        match kind:
+            case GuardClass.CREATE:
+                return self.seen
+            case GuardClass.DEACTIVATE:
+                return self.seen_active
+            case GuardClass.REACTIVATE:
+                return self.seen_deactivated
+            case _:
+                return self.matched_active
 
 
 class GuardVerdict(msgspec.Struct, frozen=True):
@@ -75,31 +101,28 @@ def passing_limit(base: int | None, guard: ChangeGuard) -> int:
 
 def judge_changes(
     counts: Mapping[GuardClass, int],
-    bases: Mapping[GuardClass, int | None],
+    bases: Bases,
     guards: Mapping[GuardClass, ChangeGuard],
     *,
     run_id: str,
-    released: Mapping[GuardClass, int] | None = None,
     withheld: Mapping[GuardClass, str] | None = None,
 ) -> tuple[GuardVerdict, ...]:
     """
     Judge every class of changes.
 
-    `released` names ceilings that a person gave for this one plan; `withheld` classes are held whatever
-    their number, with the reason. A class without a change always passes.
+    `withheld` classes are held whatever their number, with the reason. A class without a change always
+    passes.
     """
     verdicts = []
     for kind in GuardClass:
-        measured, base = counts.get(kind, 0), bases.get(kind)
+        measured, base = counts.get(kind, 0), bases.of(kind)
         # Everybody is missing from an empty directory: that is a migration, and no accident.
         is_migration = kind is GuardClass.CREATE and base == 0
         limit = None if is_migration else passing_limit(base, guards[kind])
         because = (withheld or {}).get(kind, "") if measured else ""
         if limit is not None and measured > limit:
             because = because or f"{measured} is over the limit of {limit}"
-        ceiling = (released or {}).get(kind)
-        is_released = because != "" and ceiling is not None and measured <= ceiling
-        verdict = "pass" if not because else "released" if is_released else "held"
+        verdict = "held" if because else "pass"
         release = f"reconcile apply {run_id} --release {kind}={measured}" if verdict == "held" else ""
         verdicts.append(GuardVerdict(kind, measured, base, limit, verdict, release, because))
     return tuple(verdicts)

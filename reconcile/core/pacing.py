@@ -59,7 +59,7 @@ class Budget:
         """Give the most that others were seen to use in a window, over the last window."""
         while self._foreign and self._foreign[0][0] < now_s - WINDOW_S:
             self._foreign.popleft()
-        return max((used for _, used in self._foreign), default=0.0)
+        return self._foreign[0][1] if self._foreign else 0.0
 
     def wait_s(self, now_s: float) -> float:
         """Give the seconds until the next slot; 0 when it is free."""
@@ -81,6 +81,9 @@ class Budget:
             # Whatever the server counted in its window that we did not send, others sent.
             used = limit - remaining - len(self._sent)
             if used > 0:
+                # An older and smaller number can no longer be the most.
+                while self._foreign and self._foreign[-1][1] <= used:
+                    self._foreign.pop()
                 self._foreign.append((now_s, used))
             self.foreign(now_s)
         # A slot reserved at a slower rate is not waited for.

@@ -158,7 +158,11 @@ def canonical_raw(raw: msgspec.Raw) -> str | None:
     # A string without an escape is its own canonical form; most metadata values are that.
     if data[:1] == b'"' and b"\\" not in data:
         return data.decode()
-    return canonical_json(msgspec.json.decode(data))
+    try:
+        return canonical_json(msgspec.json.decode(data))
+    except (msgspec.DecodeError, RecursionError):
+        # 1e999, or thousands of brackets: never equal to a value of ours, and no reason to end a run.
+        return data.decode()
 
 
 def canonical_tags(tags: Iterable[str]) -> str | None:
@@ -186,7 +190,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def _decode_object(data: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _OBJECT.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
 
 

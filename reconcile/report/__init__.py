@@ -54,7 +54,7 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
             _put(folder.file("report.json"), encode_report(report))
     except StateError as error:
         log.error("report.not_written", message=error.message)
-        code = ExitCode.STOPPED if ledger.writes else ExitCode.USAGE
+        code = ExitCode.STOPPED if ledger.applying else ExitCode.USAGE
         problem = {"message": error.message, "hint": error.hint}
         return msgspec.structs.replace(
             report, exit_code=int(report.exit_code or code), error=report.error or problem

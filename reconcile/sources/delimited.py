@@ -29,6 +29,7 @@ __all__ = ["read_delimited"]
 
 _BLOCK = 4 << 20  # bytes of text a block; a longer record is an open quote and no user
 _DELIMITERS = (",", ";", "\t", "|")
+_QUOTE_HINT = "the export was cut short, or a quote in a value is not doubled; write it again"
 _EMBEDDED = r"\r\n|\r|\n"
 
 
@@ -39,15 +40,24 @@ def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *,
     if not header.strip():
         raise SourceError(f"{name} is empty", hint="an empty export changes nobody; look at what wrote it")
     delimiter = source.delimiter or _guess_delimiter(header)
-    columns = tuple(
-        cell.strip() for cell in next(csv.reader(io.StringIO(header.decode(), newline=""), delimiter=delimiter))
-    )
+    columns = _columns(name, header.decode(), delimiter)
     mapping = choose(columns)
     check_columns(name, columns, mapping)
     table = _CsvTable(stream, columns, mapping, delimiter, first_line=1 + count_lines(header))
     frame = table.read()
     notes = () if stream.ends_with_newline else (f"{name} has no line end at its end: was it cut short?",)
     return Export(frame, mapping, columns, tuple(table.ragged), stream.hashing.hexdigest, as_of, notes)
+
+
+def _columns(name: str, header: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        records = list(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise SourceError(f"{name}:1: the header cannot be read: {error}", hint=_QUOTE_HINT) from None
+    # A quote that stands inside a name opens nothing for a reader of CSV, and would hide the rows below it here.
+    if len(records) > 1 or not _closes(header, delimiter):
+        raise SourceError(f"{name}:1: a quote in the header is not closed, or not doubled", hint=_QUOTE_HINT)
+    return tuple(cell.strip() for cell in records[0])
 
 
 def _guess_delimiter(header: bytes) -> str:
@@ -171,16 +181,18 @@ class _CsvTable:
         """
         stream = self._stream
         lines = stream.line if stream.ends_with_newline else stream.line + 1
-        if self._line == lines and self._closes(stream.last_lines(self._last_start)):
+        if self._line == lines and _closes(stream.last_lines(self._last_start), self._delimiter):
             return
         raise SourceError(
             f"{stream.name}:{self._last_start}: a quote that is opened here is not closed before the end",
-            hint="the export was cut short, or a quote in a value is not doubled; write it again",
+            hint=_QUOTE_HINT,
         )
 
-    def _closes(self, record: str) -> bool:
-        try:
-            list(csv.reader(io.StringIO(record, newline=""), delimiter=self._delimiter, strict=True))
-        except csv.Error as error:
-            return "unexpected end" not in str(error)
+
+def _closes(record: str, delimiter: str) -> bool:
+    """Whether a line put below the text would be a record of its own: no quote is left open."""
+    try:
+        records = list(csv.reader(io.StringIO(f'{record}\n""', newline=""), delimiter=delimiter))
+    except csv.Error:  # a cell of more than 128 KiB: its lines are accounted for all the same
         return True
+    return records[-1] == [""]

@@ -4,9 +4,11 @@ Read an export from a database: read-only, by a cursor, in bounded batches.
 A connection that is lost half-way is a failed read, never a short one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 from sqlalchemy import Connection, CursorResult, Engine, column, create_engine, event, select, table, text
@@ -62,7 +64,8 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
 
 def _statement(source: Source) -> "text | select":  # type: ignore[valid-type]
     if source.query:
-        return text(source.query)
+        # A colon is the query's own: it has no parameters that one could name.
+        return text(source.query.replace(":", r"\:"))
     schema, _, name = source.table.rpartition(".")
     return select(text("*")).select_from(table(name, column("*"), schema=schema or None))
 
@@ -81,6 +84,11 @@ def _engine(source: Source) -> Engine:
     try:
         url = make_url(source.location)
         engine = create_engine(_read_only(url))
+    except ValueError:
+        raise SourceError(
+            f"{source.shown} is not a database URL: its port is not a number",
+            hint="quote a : in the password as %3A",
+        ) from None
     except (ArgumentError, NoSuchModuleError) as error:
         raise SourceError(
             f"{source.shown} is not a database URL that can be used: {_words(error)}",
@@ -90,8 +98,7 @@ def _engine(source: Source) -> Engine:
         raise SourceError(
             f"the database driver {error.name} is not installed", hint=f"pip install {error.name}"
         ) from None
-    if url.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _forbid_writes)
+    event.listen(engine, "connect", _WRITES_FORBIDDEN_BY.get(url.get_backend_name(), lambda *_: None))
     return engine
 
 
@@ -99,12 +106,34 @@ def _read_only(url: URL) -> URL:
     """SQLite creates a file that is missing, unless it is opened by a URI that forbids it."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return url
-    path = url.database.removeprefix("file:")
-    return url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+    path = url.database
+    return url.set(database=path if path.startswith("file:") else f"file:{quote(path)}").update_query_dict(
+        {"mode": "ro", "uri": "true"}
+    )
 
 
-def _forbid_writes(connection: object, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+def _only_reads(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    # Opened for reading alone, it could still attach another file, and make it by that.
+    attach, deny, allow = sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DENY, sqlite3.SQLITE_OK
+    connection.set_authorizer(lambda action, *_: deny if action == attach else allow)
+
+
+def _session_reads(statement: str) -> Callable[[Any, object], None]:
+    def listener(connection: Any, _record: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+    return listener
+
+
+_WRITES_FORBIDDEN_BY: dict[str, Callable[[Any, object], None]] = {
+    "sqlite": _only_reads,
+    "postgresql": _session_reads("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"),
+    "mysql": _session_reads("SET SESSION TRANSACTION READ ONLY"),
+    "mariadb": _session_reads("SET SESSION TRANSACTION READ ONLY"),
+}
 
 
 def _words(error: Exception) -> str:

@@ -32,15 +32,24 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
         check_columns(str(path), columns, mapping)
         wanted = list(mapping.columns)
         parts = [_as_text(batch, wanted) for batch in file.iter_batches(_ROWS, columns=wanted)]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        table = _joined(wanted, parts)
+    except UnicodeDecodeError:
+        raise SourceError(f"{path} holds bytes that are not UTF-8", hint="cast the column to text") from None
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
         raise SourceError(
             f"{path} is not a readable Parquet file: {error}", hint="write the export again"
         ) from None
-    empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
-    table = pa.concat_tables([empty, *parts]).combine_chunks()
     columns_of = {name: table[name] for name in wanted}
     frame = as_frame({**columns_of, SOURCE_ROW: pa.array(range(1, len(table) + 1), pa.int64())})
     return Export(frame, mapping, columns, (), _digest(raw), as_of)
+
+
+def _joined(wanted: list[str], parts: list[pa.Table]) -> pa.Table:
+    empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
+    table = pa.concat_tables([empty, *parts]).combine_chunks()
+    # Whoever wrote the file may have called bytes text; nothing has looked at them so far.
+    table.validate(full=True)
+    return table
 
 
 def _as_text(batch: pa.RecordBatch, wanted: list[str]) -> pa.Table:

@@ -129,6 +129,8 @@ class TextStream(io.RawIOBase):
         marked = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", ""))
         chosen = encoding or marked[1] or "utf-8"
         try:
+            # Python's codecs that turn bytes into bytes, such as hex, are no encodings of text.
+            "".encode(chosen)
             decoder = codecs.getincrementaldecoder(chosen)("strict")
         except LookupError:
             raise SourceError(

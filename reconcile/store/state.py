@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.guards import Bases
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change, plain
 from reconcile.errors import SettingsError, StateError
@@ -32,7 +33,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, command TEXT NOT NULL, state TEXT NOT NULL, started_at TEXT NOT NULL,
     finished_at TEXT, exit_code INTEGER, verdict TEXT, headline TEXT, writes INTEGER NOT NULL DEFAULT 0,
-    settings TEXT NOT NULL, plan TEXT, report TEXT, tool_version TEXT NOT NULL
+    settings TEXT NOT NULL, report TEXT, tool_version TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE intents (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, class TEXT NOT NULL,
@@ -70,14 +71,11 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """What the last good run measured of its source and of the directory."""
+    """What the last good run measured: its source, and the directory where one was walked whole."""
 
     run_id: str
     rows: int
-    matched_active: int | None = None
-    seen: int | None = None
-    seen_active: int | None = None
-    seen_deactivated: int | None = None
+    bases: Bases | None = None
 
 
 class StateReader:
@@ -106,6 +104,14 @@ class StateReader:
             "SELECT seq FROM intents WHERE run_id = ?1 AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
         )
         return {seq for (seq,) in self._rows(sql, run_id)}
+
+    def intents(self, run_id: str) -> int:
+        """Count the changes that a run was about to send, or sent."""
+        return next((count for (count,) in self._rows("SELECT count(*) FROM intents WHERE run_id = ?", run_id)), 0)
+
+    def settings_of(self, run_id: str) -> str:
+        """Give the recorded settings of a run, as JSON."""
+        return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
 
     def own_writes(self) -> dict[str, int]:
         """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
@@ -198,31 +204,18 @@ class State(StateReader):
             durable=True,
         )
 
-    def advance(self, run_id: str, state: str, *, plan: str | None = None) -> None:
-        """Note the stage that a run has reached: planning, applying, superseded."""
-        self._put(
-            "UPDATE runs SET state = ?, plan = coalesce(?, plan) WHERE run_id = ?",
-            (state, plan, run_id),
-            durable=True,
-        )
+    def advance(self, run_id: str, state: str) -> None:
+        """Note the stage that a run has reached: planning, applying, applying_saved, superseded."""
+        self._put("UPDATE runs SET state = ? WHERE run_id = ?", (state, run_id), durable=True)
 
     def finish(self, row: RunRow, report: bytes) -> None:
         """Note how a run ended; `report` is its report.json."""
-        self._put(
+        sql = (
             "UPDATE runs SET state = ?, finished_at = ?, exit_code = ?, verdict = ?, headline = ?, writes = ?,"
-            " report = ? WHERE run_id = ?",
-            (
-                row.state,
-                row.finished_at,
-                row.exit_code,
-                row.verdict,
-                row.headline,
-                row.writes,
-                report.decode(),
-                row.run_id,
-            ),
-            durable=True,
+            " report = ? WHERE run_id = ?"
         )
+        facts = (row.state, row.finished_at, row.exit_code, row.verdict, row.headline, row.writes)
+        self._put(sql, (*facts, report.decode(), row.run_id), durable=True)
 
     def intend(self, run_id: str, change: Change, before: dict[str, str | None]) -> None:
         """Record what is about to be sent, durably. Raises: StateError; then nothing may be sent."""

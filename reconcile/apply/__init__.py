@@ -1,0 +1,11 @@
+"""
+Carry out a plan: intend, look, write, settle.
+
+Each change is looked at right before it is sent and decided again (`core.upsert`). Its intent is durable
+before the request leaves. A write whose answer is lost is settled by the next look, never by guessing.
+"""
+
+from reconcile.apply.hands import Hands, Mode
+from reconcile.apply.runner import Applier
+
+__all__ = ["Applier", "Hands", "Mode"]

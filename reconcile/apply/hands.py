@@ -1,0 +1,73 @@
+"""What carrying out a plan works with: the open connections, the terms, and the changes of one user."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from random import Random
+
+from reconcile.cometchat.directory import Directory
+from reconcile.cometchat.gate import Gate, Stop
+from reconcile.core.guards import GuardClass
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Action, Change
+from reconcile.store.planfile import PlanFile
+from reconcile.store.state import State
+
+__all__ = ["ATTEMPTS", "Group", "Hands", "Mode", "groups_of"]
+
+ATTEMPTS = 6  # looks and sends of one change
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What carries a plan out: the directory, the journal, the gate, the stop, and how many at a time."""
+
+    run_id: str
+    directory: Directory
+    state: State
+    gate: Gate
+    stop: Stop
+    random: Random
+    workers: int
+
+    def pause(self, attempt: int) -> None:
+        """Wait before an attempt is repeated, a random while that grows. Raises: Interrupted."""
+        self.gate.sleep(self.random.uniform(0, 0.5 * 2**attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """
+    How a plan is carried out.
+
+    `exact`: only what the plan says (a saved plan); else the least update towards the desired state.
+    `limit`: the first so many changes in plan order. `unknown`: how many users the directory could not say
+    anything about. `settled` and `open_intents` come from an earlier start of the same run.
+    """
+
+    exact: bool
+    keeps: frozenset[str]
+    may_reactivate: bool = False
+    as_of_unix_s: int | None = None
+    limit: int | None = None
+    unknown: int = 0
+    settled: dict[int, Settled] = field(default_factory=dict)
+    open_intents: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The changes of one uid in plan order, and all the classes that the plan has for it."""
+
+    changes: tuple[Change, ...]
+    planned: frozenset[GuardClass]
+
+
+def groups_of(plan: PlanFile, action: Action, is_due: Callable[[Change], bool]) -> Iterator[Group]:
+    """Give the changes that are due, by uid, of the users whose changes begin with this action."""
+    for _, same in groupby(plan.changes(), key=lambda change: change.uid):
+        changes = tuple(same)
+        if changes[0].action is action:
+            due = tuple(change for change in changes if is_due(change))
+            if due:
+                yield Group(due, frozenset(change.guard_class for change in changes))

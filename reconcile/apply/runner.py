@@ -1,0 +1,197 @@
+"""The order in which a plan is carried out, and how many of its changes at a time."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+import structlog
+
+from reconcile.apply.hands import Group, Hands, Mode, groups_of
+from reconcile.apply.switches import Switch
+from reconcile.apply.upserts import Upserter
+from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.plan import Action, Change
+from reconcile.core.upsert import Terms
+from reconcile.errors import DirectoryStopped
+from reconcile.store.planfile import PlanFile
+
+__all__ = ["Applier"]
+
+log = structlog.get_logger()
+
+SAME_REJECTIONS = 50  # in a row without a success between: not the users are wrong, something else is
+
+
+class Applier:
+    """Carries out one plan with several workers; `on_settled` is told of every outcome."""
+
+    def __init__(
+        self, plan: PlanFile, hands: Hands, mode: Mode, on_settled: Callable[[Change, Settled], None]
+    ) -> None:
+        self._plan = plan
+        self._header = plan.header
+        self._hands = hands
+        self._mode = mode
+        self._on_settled = on_settled
+        self._upserter = Upserter(hands, mode)
+        self._switch = Switch(hands, mode)
+        self._uncompared: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+        self._rejections: tuple[str, int] = ("", 0)
+        self.tally: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """
+        Carry out the plan. Outcomes go to the state file; what has none at the end was not attempted.
+
+        Raises: DirectoryStopped, Interrupted, StateError; what was settled until then stays settled.
+        """
+        self._prove_channels()
+        self._pilot()
+        self._side_by_side([self._groups(Action.CREATE), self._groups(Action.UPDATE)])
+        if self._is_sound():
+            self._reactivate(list(self._groups(Action.REACTIVATE)))
+        if self._is_sound():
+            off = (group.changes[0] for group in self._groups(Action.DEACTIVATE))
+            for change, settled in self._switch.deactivate(off):
+                self._settle(change, settled)
+        self._hands.state.flush()
+
+    def _groups(self, action: Action) -> Iterator[Group]:
+        return groups_of(self._plan, action, self._is_due)
+
+    def _is_due(self, change: Change) -> bool:
+        within = self._mode.limit is None or change.seq <= self._mode.limit
+        return within and change.guard_class not in self._header.held and change.seq not in self._mode.settled
+
+    def _is_sound(self) -> bool:
+        """Whether the run may go on to switch users on and off: nothing failed, nobody is unknown."""
+        failed = any(settled.outcome is Outcome.FAILED for settled in self._mode.settled.values())
+        return not (self._mode.unknown or self.tally[Outcome.FAILED] or failed)
+
+    def _reactivate(self, groups: list[Group]) -> None:
+        """Switch users on, and bring in line those that are on."""
+        first = {group.changes[0].uid: group for group in groups}
+        waiting = [group.changes[0] for group in groups if group.changes[0].action is Action.REACTIVATE]
+        for change, settled in self._switch.reactivate(waiting):
+            self._settle(change, settled)
+            if settled.needs_a_person:
+                del first[change.uid]
+        updates = (
+            Group(tuple(change for change in group.changes if change.action is Action.UPDATE), group.planned)
+            for group in first.values()
+        )
+        self._side_by_side([iter([group for group in updates if group.changes])])
+
+    # What the answers show
+
+    def _prove_channels(self) -> None:
+        """Look at users that are known to have tags and metadata: does a look show them?"""
+        directory = self._hands.directory
+        for group, uid in self._header.witnesses.items():
+            if group not in directory.shows("get"):
+                directory.look(uid)
+        hidden = set(self._header.witnesses) - directory.shows("get")
+        self._uncompared = self._fields_in(hidden)
+
+    def _pilot(self) -> None:
+        """
+        Where no row ever showed a group, make one change that writes it, alone, and see whether it shows.
+
+        Otherwise the group is not compared, and its changes are skipped.
+        """
+        directory = self._hands.directory
+        unproven = set(self._header.unproven) - directory.shows("get")
+        fields = self._fields_in(unproven)
+        groups = (group for action in (Action.CREATE, Action.UPDATE) for group in self._groups(action))
+        pilot = next((g for g in groups if any(_fills(change, fields) for change in g.changes)), None)
+        if pilot is None:
+            return
+        self._carry_out(pilot)
+        self._mode = replace(
+            self._mode, settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes}
+        )
+        directory.look(pilot.changes[0].uid)
+        self._uncompared |= self._fields_in(unproven - directory.shows("get"))
+        if self._uncompared:
+            log.warning("apply.unproven", fields=sorted(self._uncompared))
+
+    def _fields_in(self, groups: Iterable[str]) -> frozenset[str]:
+        wanted = set(groups)
+        return frozenset(name for name in self._header.fields if name.split(".", 1)[0] in wanted)
+
+    # Several at a time
+
+    def _side_by_side(self, feeds: list[Iterator[Group]]) -> None:
+        """Work on several feeds at once, so that no rate group waits for another."""
+        with ThreadPoolExecutor(self._hands.workers, thread_name_prefix="apply") as pool:
+            flying: dict[Future[None], int] = {}
+            try:
+                while feeds or flying:
+                    self._fill(pool, feeds, flying)
+                    done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        del flying[future]
+                        future.result()
+            except BaseException:
+                # Nothing new starts; what is in flight settles or stays an open intent.
+                for future in flying:
+                    future.cancel()
+                raise
+
+    def _fill(
+        self, pool: ThreadPoolExecutor, feeds: list[Iterator[Group]], flying: dict[Future[None], int]
+    ) -> None:
+        while feeds and len(flying) < 2 * self._hands.workers:
+            self._hands.stop.check()
+            busy = Counter(flying.values())
+            feed = min(feeds, key=lambda candidate: busy[id(candidate)])
+            group = next(feed, None)
+            if group is None:
+                feeds.remove(feed)
+            else:
+                flying[pool.submit(self._carry_out, group)] = id(feed)
+
+    def _carry_out(self, group: Group) -> None:
+        terms = Terms(
+            planned=group.planned,
+            exact=self._mode.exact,
+            keeps=self._mode.keeps,
+            compared=tuple(name for name in self._header.fields if name not in self._uncompared),
+            visible=self._header.visible,
+        )
+        for change in group.changes:
+            sent = change.seq in self._mode.open_intents
+            settled = self._upserter.carry_out(change, replace(terms, sent=sent))
+            self._settle(change, settled)
+            if settled.fingerprint is not None:
+                # The next change of this user meets the record that this one left.
+                terms = replace(terms, expected=settled.fingerprint)
+
+    def _settle(self, change: Change, settled: Settled) -> None:
+        self._hands.state.settle(self._hands.run_id, change, settled)
+        log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
+        self._on_settled(change, settled)
+        with self._lock:
+            self.tally[settled.outcome] += 1
+            self._note_rejection(settled)
+
+    def _note_rejection(self, settled: Settled) -> None:
+        if settled.outcome in {Outcome.APPLIED, Outcome.ALREADY}:
+            self._rejections = ("", 0)
+        if settled.outcome is not Outcome.REJECTED:
+            return
+        same = self._rejections[1] + 1 if self._rejections[0] == settled.detail else 1
+        self._rejections = (settled.detail, same)
+        if same >= SAME_REJECTIONS:
+            raise DirectoryStopped(
+                f"CometChat refused {same} changes in a row for the same reason: {settled.detail}",
+                hint="look at the first of them in changes.csv; mend the mapping or the app, then: reconcile resume",
+            )
+
+
+def _fills(change: Change, fields: frozenset[str]) -> bool:
+    """Whether a change gives one of these fields a value."""
+    return any(change.desired.get(name) is not None for name in fields & set(change.fields))

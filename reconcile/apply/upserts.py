@@ -1,0 +1,117 @@
+"""One create or update: look, decide, intend, send, and see that it stuck."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from reconcile.apply.hands import ATTEMPTS, Hands, Mode
+from reconcile.cometchat.client import Conflict
+from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.plan import Change
+from reconcile.core.upsert import Create, Terms, Update, decide, verify
+from reconcile.core.users import Record, fingerprint
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
+
+__all__ = ["Upserter", "short"]
+
+log = structlog.get_logger()
+
+
+class Upserter:
+    """Carries out single changes. Thread-safe: it holds nothing of a change."""
+
+    def __init__(self, hands: Hands, mode: Mode) -> None:
+        self._hands = hands
+        self._directory = hands.directory
+        self._mode = mode
+
+    def carry_out(self, change: Change, terms: Terms) -> Settled:
+        """
+        Look, decide and send until it is settled, or attempts are spent.
+
+        Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
+        """
+        is_taken = False
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                look = self._directory.look(change.uid, settling=terms.sent)
+                if look is None and is_taken:
+                    settled = self._meet_hidden(change)
+                else:
+                    settled = self._decide_and_send(change, look, terms)
+                if settled is not None:
+                    return settled
+            except ChangeRejected as error:
+                return Settled(Outcome.REJECTED, short(error))
+            except Conflict:
+                is_taken = True
+            except Unclear as error:
+                log.warning("change.unclear", seq=change.seq, status=error.status, attempt=attempt)
+                terms = replace(terms, sent=True)
+                self._hands.pause(attempt)
+            except DirectoryBusy as error:
+                return Settled(Outcome.FAILED, short(error))
+        return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts")
+
+    def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> Settled:
+        decision = decide(change, look, terms)
+        if isinstance(decision, Settled):
+            return decision
+        before = {} if look is None else {name: look.values.get(name) for name in change.fields}
+        self._hands.state.intend(self._hands.run_id, change, before)
+        return self._send(change, decision, terms)
+
+    def _send(self, change: Change, decision: Create | Update, terms: Terms) -> Settled:
+        if isinstance(decision, Create):
+            fields = tuple(name for name in change.fields if name in terms.compared)
+            return self._confirm(change, fields, self._directory.create(decision.body), terms)
+        echo: Record | None = None
+        for body in decision.bodies:
+            echo = self._directory.update(change.uid, body)
+        if echo is None:
+            return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
+        return self._confirm(change, decision.fields, echo, terms)
+
+    def _confirm(self, change: Change, fields: Sequence[str], echo: Record, terms: Terms) -> Settled:
+        """Compare the answer with what was sent; read back what it leaves open."""
+        record = echo
+        proof = verify(fields, change.desired, record, self._directory.shows("echo"))
+        if not proof.holds:
+            looked = self._read_back(change)
+            if looked is None:
+                return Settled(Outcome.FAILED, "the user is gone right after the write")
+            record = looked
+            proof = verify(fields, change.desired, record, self._directory.shows("get"))
+        if proof.differing:
+            return Settled(Outcome.REJECTED, f"did_not_stick: {', '.join(proof.differing)}")
+        unseen = sorted({name.split(".", 1)[0] for name in proof.unshown})
+        detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
+        return Settled(Outcome.APPLIED, detail, record.updated_at, fingerprint(record.values, terms.visible))
+
+    def _read_back(self, change: Change) -> Record | None:
+        try:
+            return self._directory.look(change.uid, settling=True)
+        except DirectoryBusy as error:
+            raise Unclear(error.message, status=error.status, code=error.code) from error
+
+    def _meet_hidden(self, change: Change) -> Settled | None:
+        """
+        The uid of a create is taken, and no look shows by whom: a deactivated user.
+
+        None when it was reactivated and is to be looked at again.
+        """
+        if self._mode.exact or not self._mode.may_reactivate:
+            return Settled(
+                Outcome.SKIPPED, "the uid belongs to a deactivated user, and policy.deactivated is report"
+            )
+        lists = self._directory.reactivate([change.uid])
+        back = lists.get("reactivatedUids", frozenset()) | lists.get("nonDeactivatedUids", frozenset())
+        return None if change.uid in back else Settled(Outcome.REJECTED, "the uid is taken by a user nobody can see")
+
+
+def short(error: DirectoryError) -> str:
+    """Say a refusal in a few words that carry no personal data: status, code, and the fields it names."""
+    words = " ".join(str(part) for part in (error.status, error.code) if part) or error.message
+    fields = ", ".join(error.fields) if isinstance(error, ChangeRejected) else ""
+    return f"{words}: {fields}" if fields else words

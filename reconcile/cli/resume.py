@@ -1,0 +1,44 @@
+"""`reconcile resume`: finish a run that was stopped or killed."""
+
+from typing import Any
+
+import click
+
+from reconcile.cli.ending import say
+from reconcile.cli.options import configured, output_options, settings_options
+
+__all__ = ["command"]
+
+_OVER = frozenset({"finished", "superseded"})
+
+
+@click.command("resume")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@settings_options
+@output_options
+def command(*, run_id: str | None, **given: Any) -> int:
+    """Finish the newest unfinished run, or RUN, under its own id and with its recorded settings.
+
+    Nothing that is settled is sent again; what may have been sent is looked at first.
+    """
+    settings = configured(**given)
+    from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
+    from reconcile.cli.running import run_and_tell  # noqa: PLC0415
+    from reconcile.run import Options, recorded_settings  # noqa: PLC0415
+    from reconcile.store.state import StateReader  # noqa: PLC0415
+
+    reader = StateReader(settings.run_dir / "state.sqlite")
+    unfinished = [row for row in reader.runs() if row.command != "plan" and row.state not in _OVER]
+    row = next((row for row in unfinished if run_id in {None, row.run_id}), None)
+    if row is None:
+        say('{"exit_code": 0, "headline": "Nothing to finish."}' if given["as_json"] else "Nothing to finish.")
+        return 0
+    return run_and_tell(
+        row.command,
+        recorded_settings(reader.settings_of(row.run_id), settings),
+        Options(),
+        lambda run: pipeline.resume(run, row.state),
+        needs_source=False,
+        given=given,
+        again=row,
+    )

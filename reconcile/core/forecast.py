@@ -1,0 +1,47 @@
+"""What a plan comes to: its changes by action, what the guards compare them with, and what it will cost."""
+
+from collections.abc import Mapping
+
+from reconcile.core.diff import Findings
+from reconcile.core.guards import Bases, GuardClass
+from reconcile.core.pacing import RateGroup
+from reconcile.core.plan import Forecast
+
+__all__ = ["action_counts", "bases_of", "forecast"]
+
+_UPDATES = (GuardClass.UPDATE, GuardClass.ROLE_CHANGE, GuardClass.CLEAR)
+_BATCH = 25  # users that one call switches on or off
+
+
+def action_counts(counts: Mapping[GuardClass, int], held: frozenset[GuardClass]) -> dict[str, int]:
+    """Count the changes by action; `held` is a part of the four."""
+    return {
+        "create": counts.get(GuardClass.CREATE, 0),
+        "update": sum(counts.get(kind, 0) for kind in _UPDATES),
+        "reactivate": counts.get(GuardClass.REACTIVATE, 0),
+        "deactivate": counts.get(GuardClass.DEACTIVATE, 0),
+        "held": sum(counts.get(kind, 0) for kind in held),
+    }
+
+
+def bases_of(findings: Findings) -> Bases:
+    """Give what each guard's percentage is of, as a walk of the whole directory saw it."""
+    active = findings.seen - findings.seen_deactivated
+    return Bases(findings.matched_active, findings.seen, active, findings.seen_deactivated)
+
+
+def forecast(
+    counts: Mapping[GuardClass, int], held: frozenset[GuardClass], rates: Mapping[RateGroup, float], note: str
+) -> Forecast:
+    """
+    Say what applying will cost: a look and a write for each change that is not held.
+
+    `rates` are requests a minute.
+    """
+    due = {kind: 0 if kind in held else number for kind, number in counts.items()}
+    creates, on = due.get(GuardClass.CREATE, 0), due.get(GuardClass.REACTIVATE, 0)
+    off, updates = due.get(GuardClass.DEACTIVATE, 0), sum(due.get(kind, 0) for kind in _UPDATES)
+    core = creates + -(-off // _BATCH) + -(-on // _BATCH)
+    standard = creates + 2 * updates + off
+    seconds = 60 * max(core / rates[RateGroup.CORE], standard / rates[RateGroup.STANDARD])
+    return Forecast(core + standard, core, standard, round(seconds), note)

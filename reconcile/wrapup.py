@@ -1,0 +1,89 @@
+"""However a run ends: its report is written, the state file knows, and old runs are let go."""
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from reconcile.core.report import Report
+from reconcile.errors import DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
+from reconcile.ledger import Ledger
+from reconcile.report import write_reports
+from reconcile.run import Run
+from reconcile.store.artifacts import prune
+from reconcile.store.state import RunRow
+
+__all__ = ["reported"]
+
+log = structlog.get_logger()
+
+_UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
+
+
+def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
+    """
+    Run the stages in `body`, and report on them however they end.
+
+    Raises: whatever is a bug, after it was reported like everything else.
+    """
+    ledger = Ledger()
+    ended_by: ReconcileError | None = None
+    bug: Exception | None = None
+    try:
+        body(ledger)
+    except ReconcileError as error:
+        ended_by = _named(run, error)
+        log.error("run.ended_early", error=type(ended_by).__name__, message=ended_by.message, hint=ended_by.hint)
+    except Exception as error:
+        bug = error
+        log.exception("run.bug")
+    report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
+    _close_books(run, ledger, report)
+    if bug is not None:
+        raise bug
+    return report
+
+
+def _named(run: Run, error: ReconcileError) -> ReconcileError:
+    """A stop for the deadline reaches the stages as an interruption; give it its name back."""
+    if isinstance(error, Interrupted) and error.exit_code is ExitCode.STOPPED:
+        return DirectoryStopped(run.stop.why, hint="finish it with: reconcile resume")
+    return error
+
+
+def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
+    unfinished = ledger.applying and report.exit_code in _UNFINISHED
+    row = RunRow(
+        run_id=run.id,
+        command=run.command,
+        state=_unfinished(run) if unfinished else "finished",
+        started_at=run.started_at.isoformat(),
+        finished_at=report.finished_at,
+        exit_code=report.exit_code,
+        verdict=report.verdict,
+        headline=report.headline,
+        writes=run.state.intents(run.id),
+    )
+    try:
+        run.state.finish(row, msgspec.json.encode(report))
+        _let_go(run)
+    except StateError as error:
+        log.error("state.not_closed", message=error.message)
+    log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+
+
+def _unfinished(run: Run) -> str:
+    return "unfinished_saved" if run.saved_plan else "unfinished"
+
+
+def _let_go(run: Run) -> None:
+    """Keep so many runs that wrote, and so many that did not; unfinished ones always stay."""
+    done = [row for row in run.state.runs() if row.state in {"finished", "superseded"}]
+    old = [
+        row.run_id
+        for kind in (True, False)
+        for row in [row for row in done if bool(row.writes) is kind][run.settings.run.keep :]
+    ]
+    if old:
+        prune(run.settings.run_dir, old)
+        run.state.forget_runs(old)
