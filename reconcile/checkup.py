@@ -64,9 +64,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings, world: World, roles: set[str]) -> tuple[str, str, str]:
-    export = read_export(
-        settings.source, lambda columns: mapping_for(settings, columns), world.now().timestamp()
-    )
+    export = read_export(settings.source, lambda columns: mapping_for(settings, columns), world.now().timestamp())
     desired = desire(export.frame, export.mapping, export.ragged)
     if "role" in desired.fields:
         roles.update(role for role in arrow(desired.users["role"]).unique().to_pylist() if role)
@@ -151,4 +149,3 @@ def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settin
     else:
         words = f"CometChat sends no rate headers, so {rate:,.0f} requests a minute are assumed"
         yield Finding("limits", "warn", words, "--set limits.standard_per_minute=N when you know the limit")
-

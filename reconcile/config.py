@@ -10,7 +10,9 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,9 +33,12 @@ _COMETCHAT_VARIABLES = {
     "COMETCHAT_APP_ID": ("cometchat", "app_id"),
     "COMETCHAT_REGION": ("cometchat", "region"),
     "COMETCHAT_BASE_URL": ("cometchat", "base_url"),
+    "COMETCHAT_API_KEY_FILE": ("cometchat", "api_key_file"),
 }
+_CASED = {name.lower(): name for name in MAPPABLE}  # a variable's name has lost its case
 _PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
-_LOOPBACK = re.compile(r"(127(\.\d{1,3}){3}|localhost|::1)")
+_LOOPBACK = re.compile(r"(127(\.[0-9]{1,3}){3}|localhost|::1)")
+_NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +148,15 @@ def _read_file(path: str, problems: Problems) -> Tree:
 
 def _from_environment(environ: Mapping[str, str]) -> Tree:
     tree: Tree = {}
-    for name, keys in _COMETCHAT_VARIABLES.items():
+    for name, place in _COMETCHAT_VARIABLES.items():
         if environ.get(name):
-            _put(tree, keys, environ[name])
+            _put(tree, place, environ[name])
     for name, value in environ.items():
         if name.startswith("RECONCILE_") and "__" in name:
-            _put(tree, tuple(name.removeprefix("RECONCILE_").lower().split("__")), _toml_value(value))
+            keys = tuple(name.removeprefix("RECONCILE_").lower().split("__"))
+            if keys[0] == "fields" and len(keys) == 2:
+                keys = ("fields", _CASED.get(keys[1], keys[1]))
+            _put(tree, keys, _value_of(keys, value))
     return tree
 
 
@@ -159,8 +167,16 @@ def _from_pair(pair: str, problems: Problems) -> Tree:
         problems.append((f"--set {pair} is not of the form section.key=value", "--set policy.empty=keep"))
         return {}
     tree: Tree = {}
-    _put(tree, keys, _toml_value(value.strip()))
+    _put(tree, keys, _value_of(keys, value.strip()))
     return tree
+
+
+def _value_of(keys: tuple[str, ...], text: str) -> Any:
+    """Read a value as its setting wants it: a text stays as it was written, with or without quotes."""
+    value = _toml_value(text)
+    section = _SECTIONS.get(keys[0])
+    kinds = {info.name: info.type for info in msgspec.structs.fields(section)} if section else {}
+    return text if kinds.get(keys[-1]) is str and not isinstance(value, str) else value
 
 
 def _toml_value(text: str) -> Any:
@@ -212,11 +228,23 @@ def _section(name: str, kind: type[msgspec.Struct], given: Any, problems: Proble
         if key not in infos:
             problems.append(_unknown(f"{name}.{key}", [f"{name}.{known}" for known in infos]))
             continue
+        strangers = _strangers(f"{name}.{key}", value, infos[key].default)
+        if strangers:
+            problems += strangers
+            continue
         try:
             values[key] = _convert(value, infos[key])
         except (msgspec.ValidationError, ValueError) as error:
             problems.append((f"{name}.{key}: {_words(error)}", f"its default is {_shown(infos[key].default)}"))
     return kind(**values)
+
+
+def _strangers(path: str, value: Any, default: Any) -> Problems:
+    """Name the keys of an inner table that do not exist."""
+    if not isinstance(value, dict) or not isinstance(default, msgspec.Struct):
+        return []
+    known = default.__struct_fields__
+    return [_unknown(f"{path}.{key}", [f"{path}.{name}" for name in known]) for key in value if key not in known]
 
 
 def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
@@ -225,6 +253,8 @@ def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
         value = {**msgspec.to_builtins(info.default), **value}
     if info.type is str and isinstance(value, bool | int | float):
         value = str(value)
+    if info.type is str and isinstance(value, date | time):
+        value = value.isoformat()
     return msgspec.convert(value, info.type, strict=not isinstance(value, str))
 
 
@@ -279,7 +309,7 @@ def _fields(given: Any, maps: tuple[str, ...], problems: Problems) -> Fields:
 
 def _column(name: str, value: Any, problems: Problems) -> Column | None:
     if name not in MAPPABLE and not name.startswith("metadata."):
-        problems.append(_unknown(f"fields.{name}", [f"fields.{known}" for known in MAPPABLE]))
+        problems.append(_unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")]))
         return None
     if name == "metadata.@private":
         problems.append(("metadata.@private is not managed", "it belongs to the service's extensions"))
@@ -308,6 +338,8 @@ def _impossible(settings: Settings) -> Problems:
     for name in ("core_per_minute", "standard_per_minute", "concurrency"):
         value = getattr(limits, name)
         check(value == "auto" or value > 0, f"limits.{name} is not positive", 'a number above 0, or "auto"')
+    for path, number in _numbers("guards", msgspec.to_builtins(settings.guards)):
+        check(isfinite(number) and number >= 0, f"{path} is not a number from 0 up", "a large one lets all pass")
     check(settings.run.keep > 0, "run.keep is not positive", "how many runs to keep, for example 30")
     check(len(settings.source.delimiter) <= 1, "source.delimiter is not one character", 'for example ";"')
     for name, text in (
@@ -316,6 +348,12 @@ def _impossible(settings: Settings) -> Problems:
     ):
         problems += _refusal(lambda text=text: seconds_of(text), name)  # type: ignore[misc]
     return problems
+
+
+def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
+    if isinstance(value, dict):
+        return [found for key, inner in value.items() for found in _numbers(f"{path}.{key}", inner)]
+    return [(path, value)] if isinstance(value, int | float) else []
 
 
 def _refusal(read: Callable[[], object], name: str) -> Problems:
@@ -330,13 +368,15 @@ def _url_problem(url: str) -> Problems:
     if not url:
         return []
     remedy = "https://..., or http:// to this machine for the sandbox"
+    if _NO_URL.search(url):
+        return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         _ = parts.port
     except ValueError:
         return [("cometchat.base_url is not a URL", remedy)]
-    if parts.username or parts.password or parts.query or parts.fragment or not host:
+    if "@" in parts.netloc or not host:
         return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
     if parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host)):
         return []

@@ -9,7 +9,8 @@ import logging
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from math import isfinite
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -17,11 +18,14 @@ import structlog
 
 from reconcile.settings import Secret
 
-__all__ = ["configure", "redact", "remember_secret", "safe"]
+__all__ = ["bind_run", "configure", "redact", "remember_secret", "safe"]
 
 _secrets: dict[str, None] = {}
+_bound: dict[str, str] = {}
 _SECRET_FIELDS = re.compile(r"(?i)(api_?key|authorization|auth_?token|password|secret)")
-_USERINFO = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]*@")
+# The password of a URL may hold any character, so it ends at the last @ of the word.
+_USERINFO = re.compile(r"(?<=://)([^:/@\s]*):[^\s\"'<>]*@")
+_TRACEBACK_LIMIT = 4000
 # Control, format, surrogate, private and unassigned characters, and line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -29,8 +33,11 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def remember_secret(secret: Secret) -> None:
     """Have this value taken out of everything that is logged, in every form that it may appear in."""
     value = secret.reveal()
-    forms = (value, quote(value, safe=""), base64.b64encode(value.encode()).decode())
-    _secrets.update(dict.fromkeys(forms))
+    quoted = quote(value, safe="")
+    packed = base64.b64encode(value.encode()).decode().rstrip("=")
+    lower = re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), quoted)
+    forms = (value, quoted, lower, packed, packed.translate(str.maketrans("+/", "-_")))
+    _secrets.update(dict.fromkeys(form for form in forms if form))
 
 
 def redact(text: str) -> str:
@@ -48,25 +55,50 @@ def safe(text: object, limit: int = 120) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def _with_run(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**_bound, **event}
+
+
 def _redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: "***" if _SECRET_FIELDS.search(key) else _clean(value) for key, value in event.items()}
+    return _clean_items(event)
+
+
+def _clean_items(items: Mapping[Any, Any]) -> dict[str, Any]:
+    named = ((str(key), value) for key, value in items.items())
+    return {redact(key): "***" if _SECRET_FIELDS.search(key) else _clean(value) for key, value in named}
 
 
 def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(inner) for inner in value]
-    return value
+    """Give a value that is JSON and holds no secret; what is neither text nor number goes as its text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if isfinite(value) else str(value)
+        case dict():
+            return _clean_items(value)
+        case list() | tuple() | set() | frozenset():
+            return [_clean(inner) for inner in value]
+        case _:
+            return redact(str(value))
 
 
 def _one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: safe(value, 2000) if isinstance(value, str) else value for key, value in event.items()}
+    line = {key: safe(value, 2000) if isinstance(value, str) else value for key, value in event.items()}
+    if "exception" in line:
+        # The renderer would put it on lines of its own. What was raised stands at the end, so that is kept.
+        del line["exception"]
+        words = " | ".join(row.strip() for row in str(event["exception"]).splitlines())
+        line["traceback"] = safe(words[-_TRACEBACK_LIMIT:], 6 * _TRACEBACK_LIMIT)
+    return line
 
 
 _plain_exception = structlog.processors.format_exc_info
+
+
+def bind_run(run_id: str) -> None:
+    """Have every line from now on bear this run, whichever thread it comes from."""
+    _bound["run_id"] = run_id
 
 
 def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: str = "") -> None:
@@ -75,7 +107,7 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
     # No locals in tracebacks: they would show the key.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _with_run,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(tracebacks) if form == "json" else _plain_exception,
@@ -88,9 +120,9 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.clear_contextvars()
+    _bound.clear()
     if run_id:
-        structlog.contextvars.bind_contextvars(run_id=run_id)
+        bind_run(run_id)
     for name in ("httpx", "httpcore"):
         # Their request lines carry the whole URL, and their debug lines the headers.
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -91,7 +91,9 @@ def resume(run: Run, stage: str) -> Report:
             _take_up(ledger, own)
             _prove_key(run)
         elif run.saved_plan:
-            raise PlanError("this run ended before it took its plan over", hint="reconcile apply RUN, with that plan")
+            raise PlanError(
+                "this run ended before it took its plan over", hint="reconcile apply RUN, with that plan"
+            )
         else:
             own = _make_plan(run, ledger)
         _create_roles(run, own)
@@ -133,7 +135,9 @@ def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tupl
     findings = comparison.close(whole=fetched.is_whole, hidden=_fields_of(desired, fetched.hidden))
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
     for group in sorted(fetched.unproven):
-        ledger.notes.append(f"no user of the directory shows {group}: the first write of some proves that it can be seen")
+        ledger.notes.append(
+            f"no user of the directory shows {group}: the first write of some proves that it can be seen"
+        )
     for group in sorted(fetched.hidden):
         ledger.notes.append(f"{group} is not shown where a single user is looked at, so it is not written")
     return findings, fetched
@@ -164,7 +168,7 @@ def _write_plan(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, 
         source=PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of),
         counts=action_counts(counts, held),
         guards=verdicts,
-        forecast=forecast(counts, held, run.gate.rates(), run.rate_note()),
+        forecast=forecast(counts, held, run.expected_rates(), run.rate_note()),
         unproven=tuple(sorted(fetched.unproven)),
         witnesses=fetched.witnesses,
     )

@@ -30,7 +30,7 @@ from reconcile.cometchat.gate import Gate, Stop
 from reconcile.config import api_key
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import ExitCode, SettingsError
-from reconcile.logs import remember_secret
+from reconcile.logs import bind_run, remember_secret
 from reconcile.progress import Progress
 from reconcile.settings import Settings, seconds_of
 from reconcile.store.artifacts import RunFolder, open_run_dir
@@ -113,6 +113,17 @@ class Run:
         per_second = sum(self.gate.rates().values()) / 60
         return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * _ASSUMED_LATENCY_S)))
 
+    def expected_rates(self) -> dict[RateGroup, float]:
+        """
+        Give the requests a minute to reckon with in a forecast.
+
+        No read tells the limit of core; until a write did, it is taken for the documented half of standard.
+        """
+        rates = self.gate.rates()
+        if self.gate.is_learnt(RateGroup.STANDARD) and not self.gate.is_learnt(RateGroup.CORE):
+            rates[RateGroup.CORE] = rates[RateGroup.STANDARD] / 2
+        return rates
+
     def rate_note(self) -> str:
         """Say what it costs that the app's limits are not known; empty when they are."""
         if self.gate.is_learnt(RateGroup.STANDARD):
@@ -153,6 +164,7 @@ def open_run(
     key = api_key(settings, world.environ)
     remember_secret(key)
     run_id = again.run_id if again else new_run_id(world)
+    bind_run(run_id)
     run_dir = open_run_dir(settings.run_dir)
     app = settings.cometchat
     with ExitStack() as stack:
@@ -169,7 +181,6 @@ def open_run(
         folder.make()
         started = datetime.fromisoformat(again.started_at) if again else world.now()
         run = Run(run_id, command, settings, options, world, folder, state, stop, gate, progress, client, started)
-        structlog.contextvars.bind_contextvars(run_id=run_id)
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:
             row = RunRow(run_id, command, "planning", started.isoformat())

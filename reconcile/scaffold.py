@@ -37,7 +37,9 @@ def scaffold(
         "app_id": _quoted(app_id),
         "region": _quoted(region),
         "location": _quoted(source.location),
-        "query": f"query = {_quoted(source.query)}" if source.query else '# query = "select ..."   # with a database URL',
+        "query": f"query = {_quoted(source.query)}"
+        if source.query
+        else '# query = "select ..."   # with a database URL',
         "fields": _fields(mapping, columns),
     }
     text = _TEMPLATE
@@ -59,7 +61,7 @@ def _fields(mapping: Mapping[str, str], columns: tuple[str, ...]) -> str:
         elif column or field in {"uid", "name"}:
             lines.append(f"{field} = {_quoted(column or 'SAY WHICH COLUMN')}")
         else:
-            lines.append(f"# {field} = \"...\"")
+            lines.append(f'# {field} = "..."')
     return "\n".join(lines)
 
 

@@ -85,8 +85,13 @@ class Source(msgspec.Struct, frozen=True):
         """The location for people: no password, no query string."""
         if not self.is_database:
             return self.location
-        bare = self.location.split("?", 1)[0]
-        return re.sub(r"://([^:/@]*)(:[^/]*)?@", lambda m: f"://{m[1]}{':***' if m[2] else ''}@", bare)
+        scheme, _, rest = self.location.partition("://")
+        # The password comes off first: it may hold any character, also those that end other parts of a URL.
+        account, _, place = rest.rpartition("@")
+        user, has_password, _ = account.partition(":")
+        if not account or not {"/", "?"}.isdisjoint(user):
+            return f"{scheme}://{rest.split('?', 1)[0]}"
+        return f"{scheme}://{user}{':***' if has_password else ''}@{place.split('?', 1)[0]}"
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,7 +202,7 @@ class Settings(msgspec.Struct, frozen=True):
     def digests(self) -> dict[str, str]:
         """Sum up the sections that decide what is written: a saved plan is bound to them."""
         sections = {
-            "source": [self.source.shown, self.source.query, self.source.table],
+            "source": msgspec.structs.replace(self.source, location=self.source.shown),
             "fields": self.fields,
             "roles": self.roles,
             "policy": self.policy,

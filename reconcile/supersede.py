@@ -26,7 +26,9 @@ def supersede(run: Run, ledger: Ledger) -> None:
         settled = _settle_open(run, row.run_id)
         run.state.advance(row.run_id, "superseded")
         if row.command != "plan":
-            ledger.notes.append(f"run {row.run_id} was not finished; {settled} open writes of it were settled by looking")
+            ledger.notes.append(
+                f"run {row.run_id} was not finished; {settled} open writes of it were settled by looking"
+            )
         log.info("run.superseded", superseded=row.run_id, settled=settled)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from random import Random
 
 from reconcile.cometchat.directory import Directory
@@ -65,9 +64,7 @@ class Group:
 
 def groups_of(plan: PlanFile, action: Action, is_due: Callable[[Change], bool]) -> Iterator[Group]:
     """Give the changes that are due, by uid, of the users whose changes begin with this action."""
-    for _, same in groupby(plan.changes(), key=lambda change: change.uid):
-        changes = tuple(same)
-        if changes[0].action is action:
-            due = tuple(change for change in changes if is_due(change))
-            if due:
-                yield Group(due, frozenset(change.guard_class for change in changes))
+    for changes in plan.by_uid(action):
+        due = tuple(change for change in changes if is_due(change))
+        if due:
+            yield Group(due, frozenset(change.guard_class for change in changes))

@@ -3,8 +3,9 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 
 import structlog
 
@@ -111,7 +112,8 @@ class Applier:
             return
         self._carry_out(pilot)
         self._mode = replace(
-            self._mode, settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes}
+            self._mode,
+            settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes},
         )
         directory.look(pilot.changes[0].uid)
         self._uncompared |= self._fields_in(unproven - directory.shows("get"))
@@ -126,35 +128,39 @@ class Applier:
 
     def _side_by_side(self, feeds: list[Iterator[Group]]) -> None:
         """Work on several feeds at once, so that no rate group waits for another."""
+        done: SimpleQueue[Future[int]] = SimpleQueue()
+        flying = dict.fromkeys(range(len(feeds)), 0)
+        open_feeds = dict(enumerate(feeds))
         with ThreadPoolExecutor(self._hands.workers, thread_name_prefix="apply") as pool:
-            flying: dict[Future[None], int] = {}
             try:
-                while feeds or flying:
-                    self._fill(pool, feeds, flying)
-                    done, _ = wait(flying, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        del flying[future]
-                        future.result()
+                while open_feeds or sum(flying.values()):
+                    if open_feeds and sum(flying.values()) < 2 * self._hands.workers:
+                        self._feed(pool, open_feeds, flying, done)
+                    else:
+                        flying[done.get().result()] -= 1
             except BaseException:
-                # Nothing new starts; what is in flight settles or stays an open intent.
-                for future in flying:
-                    future.cancel()
+                # Nothing new starts; what is in flight settles, or stays an open intent.
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _fill(
-        self, pool: ThreadPoolExecutor, feeds: list[Iterator[Group]], flying: dict[Future[None], int]
+    def _feed(
+        self,
+        pool: ThreadPoolExecutor,
+        feeds: dict[int, Iterator[Group]],
+        flying: dict[int, int],
+        done: "SimpleQueue[Future[int]]",
     ) -> None:
-        while feeds and len(flying) < 2 * self._hands.workers:
-            self._hands.stop.check()
-            busy = Counter(flying.values())
-            feed = min(feeds, key=lambda candidate: busy[id(candidate)])
-            group = next(feed, None)
-            if group is None:
-                feeds.remove(feed)
-            else:
-                flying[pool.submit(self._carry_out, group)] = id(feed)
+        """Start one more group, from the feed that has the fewest in flight."""
+        self._hands.stop.check()
+        number = min(feeds, key=lambda candidate: flying[candidate])
+        group = next(feeds[number], None)
+        if group is None:
+            del feeds[number]
+            return
+        flying[number] += 1
+        pool.submit(self._carry_out, group, number).add_done_callback(done.put)
 
-    def _carry_out(self, group: Group) -> None:
+    def _carry_out(self, group: Group, feed: int = 0) -> int:
         terms = Terms(
             planned=group.planned,
             exact=self._mode.exact,
@@ -169,6 +175,7 @@ class Applier:
             if settled.fingerprint is not None:
                 # The next change of this user meets the record that this one left.
                 terms = replace(terms, expected=settled.fingerprint)
+        return feed
 
     def _settle(self, change: Change, settled: Settled) -> None:
         self._hands.state.settle(self._hands.run_id, change, settled)

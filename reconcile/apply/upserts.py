@@ -107,7 +107,9 @@ class Upserter:
             )
         lists = self._directory.reactivate([change.uid])
         back = lists.get("reactivatedUids", frozenset()) | lists.get("nonDeactivatedUids", frozenset())
-        return None if change.uid in back else Settled(Outcome.REJECTED, "the uid is taken by a user nobody can see")
+        return (
+            None if change.uid in back else Settled(Outcome.REJECTED, "the uid is taken by a user nobody can see")
+        )
 
 
 def short(error: DirectoryError) -> str:

@@ -33,6 +33,7 @@ THROTTLES = 20
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 20.0
 LONGEST_WAIT_S = 300.0
 BODY_CAP = 20 * 1024 * 1024
+ANSWER_S = 120.0  # for one answer: a drip of bytes never runs into the timeout between two of them
 OUTAGE = 20  # failures in a row, over all workers, that are an outage and no hiccup
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
 
@@ -149,6 +150,7 @@ class Client:
                 self._failures = 0
                 return None
             case Verdict.CONFLICT:
+                self._failures = 0
                 raise Conflict(words, status=status, code=error.code)
             case Verdict.REJECT:
                 self._failures = 0
@@ -183,9 +185,23 @@ class Client:
         return _Again(DirectoryBusy(words, hint="run again later", status=status, code=code))
 
     def _exchange(self, request: Request[T]) -> tuple[int, dict[str, str], bytes]:
+        try:
+            built = self._build(request)
+            began = self._gate.now()
+            response = self._client().send(built, stream=True)
+            try:
+                body = _read_capped(response, lambda: self._gate.now() - began > ANSWER_S)
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise self._classify(request, error) from None
+        except httpx.InvalidURL as error:
+            raise DirectoryStopped(f"the API's address is not usable: {error}", hint="check base_url") from None
+        return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
+
+    def _build(self, request: Request[T]) -> httpx.Request:
         content = None if request.body is None else msgspec.json.encode(request.body)
-        client = self._client()
-        built = client.build_request(
+        built = self._client().build_request(
             request.method,
             self._base_url + request.path,
             params=dict(request.params) or None,
@@ -195,17 +211,7 @@ class Client:
         expected = httpx.URL(self._base_url).raw_path.decode().rstrip("/") + request.path
         if built.url.raw_path.split(b"?", 1)[0] != expected.encode():
             raise DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
-        try:
-            response = client.send(built, stream=True)
-            try:
-                body = _read_capped(response)
-            finally:
-                response.close()
-        except httpx.HTTPError as error:
-            raise self._classify(request, error) from None
-        except httpx.InvalidURL as error:
-            raise DirectoryStopped(f"the API's address is not usable: {error}", hint="check base_url") from None
-        return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
+        return built
 
     def _classify(self, request: Request[T], error: httpx.HTTPError) -> Exception:
         """The rows of the error table for answers that never came."""
@@ -238,17 +244,21 @@ class Client:
             follow_redirects=False,
             limits=httpx.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=30),
             transport=self._transport() if self._transport else None,
+            # Plain http is for this machine alone: a proxy would carry the key off it.
+            trust_env=not self._base_url.lower().startswith("http:"),
         )
         with self._lock:
             self._opened.append(client)
         return client
 
 
-def _read_capped(response: httpx.Response) -> bytes:
+def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes:
     parts: list[bytes] = []
     size = 0
     for part in response.iter_bytes():
         size += len(part)
+        if is_late():
+            raise httpx.ReadTimeout("the answer does not end", request=response.request)
         if size > BODY_CAP:
             # Whatever this is, it is no answer of the API; an empty body counts as unreadable.
             return b""

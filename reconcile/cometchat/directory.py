@@ -15,7 +15,7 @@ from reconcile.cometchat.client import Client
 from reconcile.cometchat.wire import PAGE_SIZE, Request
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser, Record, as_record
-from reconcile.errors import DirectoryBusy, DirectoryStopped
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
 __all__ = ["Directory", "Unknown"]
 
@@ -138,7 +138,7 @@ class Directory:
     def _get_or_unknown(self, uid: str) -> DirectoryUser | Unknown | None:
         try:
             return self.get(uid)
-        except DirectoryBusy as error:
+        except (DirectoryBusy, ChangeRejected) as error:
             return Unknown(error.message)
 
     def _must(self, request: Request[T]) -> T:

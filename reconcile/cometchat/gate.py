@@ -79,9 +79,13 @@ class Gate:
                     return
                 self._sleep(wait, settling=settling)
 
+    def now(self) -> float:
+        """Give the monotonic time that the gate goes by, in seconds."""
+        return self._monotonic()
+
     def sleep(self, seconds: float) -> None:
         """Wait, wakeably. Raises: Interrupted."""
-        self._sleep(seconds, settling=False)
+        self._stop.event.wait(seconds)
         self._stop.check()
 
     def pause(self, seconds: float) -> None:
@@ -112,9 +116,11 @@ class Gate:
         return self._budgets[group].is_learnt
 
     def _shared(self, group: RateGroup) -> RateGroup:
-        """Until a group's limit is known, its requests take slots of the standard budget."""
-        # The smallest plan counts both groups in one; the careful rate therefore holds for their sum.
-        return group if self._budgets[group].is_learnt else RateGroup.STANDARD
+        """Until a limit is known, the requests of both groups take slots of the standard budget."""
+        # The smallest plan counts both groups in one; the careful rate therefore holds for their sum. Once one
+        # group is known, the other keeps to a careful rate of its own: the rate of the first is not its.
+        is_any_learnt = any(budget.is_learnt for budget in self._budgets.values())
+        return group if is_any_learnt else RateGroup.STANDARD
 
     def _claim(self, group: RateGroup) -> float:
         with self._state:

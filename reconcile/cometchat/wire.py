@@ -4,8 +4,10 @@ What goes over the wire and what an answer means. No input or output in here.
 The error table of the whole job is `judge`: every status, and the error codes that outrank it, has one row.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -142,6 +144,8 @@ class _Envelope(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+# A code travels into messages and reports, so it has to look like one: an answer may repeat the key anywhere.
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
 
 
 def read_error(body: bytes) -> ErrorBody | None:
@@ -154,7 +158,8 @@ def read_error(body: bytes) -> ErrorBody | None:
         return ErrorBody() if found.data is not msgspec.UNSET else None
     details = found.error.details
     fields = tuple(str(name)[:60] for name in details) if isinstance(details, dict) else ()
-    return ErrorBody(str(found.error.code or ""), fields)
+    code = str(found.error.code or "")
+    return ErrorBody(code if _CODE.fullmatch(code) else "", fields)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -238,25 +243,21 @@ def read_rate_headers(headers: Mapping[str, str]) -> RateHeaders:
     A date is measured against the answer's own `Date`, so that a wrong clock here does not matter.
     """
     return RateHeaders(
-        limit=_positive(_either(headers, "limit")),
-        remaining=_number(_either(headers, "remaining")),
+        limit=_either(headers, "limit") or None,
+        remaining=_either(headers, "remaining"),
         wait_s=_wait(headers),
     )
 
 
-def _either(headers: Mapping[str, str], name: str) -> str:
+def _either(headers: Mapping[str, str], name: str) -> float | None:
     first = "x-rate-limit" if name == "limit" else f"x-rate-limit-{name}"
-    return headers.get(first, "") or headers.get(f"x-ratelimit-{name}", "")
+    number = _number(headers.get(first, ""))
+    return number if number is not None else _number(headers.get(f"x-ratelimit-{name}", ""))
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def _positive(text: str) -> float | None:
-    number = _number(text)
-    return number if number else None
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:
@@ -266,12 +267,14 @@ def _wait(headers: Mapping[str, str]) -> float | None:
         return seconds
     then, now = _unix(asked), _unix(headers.get("date", ""))
     if then is None:
-        then = _number(_either(headers, "reset"))
+        then = _either(headers, "reset")
     return None if then is None or now is None else max(0.0, then - now)
 
 
 def _unix(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    # The forms without a zone mean UTC, not the zone of this machine.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

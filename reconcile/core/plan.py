@@ -236,7 +236,20 @@ class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True)
     source_row: int | None = None
 
 
+class Head(msgspec.Struct):
+    """The part of a line that says whose it is."""
+
+    uid: str
+    action: Action
+
+
 _LINE = msgspec.json.Decoder(_Line)
+_HEAD = msgspec.json.Decoder(Head)
+
+
+def head_of(line: bytes) -> Head:
+    """Read whose change a line of the plan file is, and no more."""
+    return _HEAD.decode(line)
 
 
 def plain(values: Mapping[str, str | None]) -> dict[str, Any]:

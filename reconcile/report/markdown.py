@@ -33,7 +33,7 @@ def render_markdown(
     if changes:
         lines += ["## Changes", "", "| uid | action | what | outcome |", "|---|---|---|---|"]
         lines += [
-            f"| `{change.uid}` | {change.action} | {_inert(change_words(change), 300)} | {_outcome(settled)} |"
+            f"| {_inert(change.uid)} | {change.action} | {_inert(change_words(change), 300)} | {_outcome(settled)} |"
             for change, settled in changes[:_ROWS]
         ]
         lines += [

@@ -6,6 +6,7 @@ A cell that a spreadsheet would run as a formula gets an apostrophe in front.
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
@@ -17,8 +18,10 @@ from reconcile.core.plan import Change, plain
 
 __all__ = ["defused", "write_changes", "write_quarantine"]
 
-# What spreadsheets take for the start of a formula, in both widths, and what hides such a start.
+# What spreadsheets take for the start of a formula, in both widths, and what some take for the end of a cell.
 _FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠｜％")
+# Spaces, controls and what has no shape: they stand before a formula and leave it one.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 
 CHANGES = (
     "uid",
@@ -37,9 +40,8 @@ QUARANTINE = ("source_row", "uid", "kind", "detail")
 
 def defused(text: str) -> str:
     """Give the text of a cell so that no spreadsheet runs it."""
-    visible = text.lstrip(" \u00a0\u3000")
-    starts = (text[:1], visible[:1])
-    return f"'{text}" if any(start and start in _FORMULA for start in starts) else text
+    visible = next((char for char in text if unicodedata.category(char) not in _INVISIBLE), "")
+    return f"'{text}" if visible in _FORMULA or text[:1] in _FORMULA else text
 
 
 def write_changes(file: BinaryIO, changes: Iterable[tuple[Change, Settled | None]]) -> None:

@@ -52,8 +52,9 @@ def _diff(changes: Sequence[Change], report: Report, width: int) -> list[str]:
     lines = []
     for change in changes:
         sign, color = _SIGNS[change.action]
-        words = safe(change_words(change), max(width - len(change.uid) - 5, 40))
-        lines.append(f"  {click.style(sign, fg=color)} {change.uid}  {words}")
+        uid = safe(change.uid)
+        words = safe(change_words(change), max(width - len(uid) - 5, 40))
+        lines.append(f"  {click.style(sign, fg=color)} {uid}  {words}")
     rest = report.plan.total - len(changes)
     return [*lines, f"  … and {rest:,} more" if rest > 0 else ""]
 

@@ -77,7 +77,7 @@ class TextStream(io.RawIOBase):
         self.has_quotes = False
         self.ends_with_newline = True
         self._pending = b""
-        self._last = b""
+        self._held = b""
         self._tail: deque[bytes] = deque(maxlen=6)
         self._at_line_start = True
         self._ended = False
@@ -149,7 +149,10 @@ class TextStream(io.RawIOBase):
         while not self._ended:
             raw, self._first = self._first or self._read_bytes(_CHUNK), b""
             self._ended = not raw
-            text = self._decode(raw, final=self._ended)
+            text = self._held + self._decode(raw, final=self._ended)
+            # A line end is never given in halves: the reader of CSV drops the second half, in a cell as well.
+            self._held = b"\r" if text.endswith(b"\r") and not self._ended else b""
+            text = text[: len(text) - len(self._held)]
             if text:
                 self._note(text)
                 return text
@@ -189,14 +192,10 @@ class TextStream(io.RawIOBase):
                 "--set source.encoding=utf-16-le",
             )
         self.has_quotes = self.has_quotes or b'"' in text
-        # A CR at the end of a chunk may be half a line end; the next chunk's LF would count again.
-        follows_cr = text[:1] == b"\n" and self._last == b"\r"
-        lines = count_lines(text) - follows_cr
         if re.search(rb"(?:^|[\r\n])(?=[\r\n])", text):
-            self._note_blank(text, follows_cr=follows_cr)
-        self.line += lines
-        self._last = text[-1:]
-        self._at_line_start = self._last in {b"\n", b"\r"}
+            self._note_blank(text)
+        self.line += count_lines(text)
+        self._at_line_start = text.endswith((b"\n", b"\r"))
         self.ends_with_newline = self._at_line_start
         self._tail.append(text)
 
@@ -205,12 +204,9 @@ class TextStream(io.RawIOBase):
         lines = re.split(r"\r\n|\r|\n", b"".join(self._tail).decode("utf-8", "replace"))
         return "\n".join(lines[-(self.line - line + 1) :])
 
-    def _note_blank(self, text: bytes, *, follows_cr: bool) -> None:
+    def _note_blank(self, text: bytes) -> None:
         line, start, empty_start = self.line, 0, self._at_line_start
         for found in _BLANK.finditer(text):
-            if follows_cr and found.start() == 0:
-                start = found.end()
-                continue
             if found.start() == start and (start > 0 or empty_start):
                 self.blank_lines.add(line)
             line += 1

@@ -61,7 +61,9 @@ def _signed(path: Path, run_id: str) -> Iterator[None]:
     """Say beside a lock who holds it: for the message only, the lock itself decides."""
     facts = {"pid": os.getpid(), "host": socket.gethostname(), "run_id": run_id}
     with suppress(OSError):
-        path.write_bytes(msgspec.json.encode(facts))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(facts))
     try:
         yield
     finally:

@@ -6,16 +6,18 @@ The trailer holds the count and the sha256 of every byte before it, so a cut or 
 
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 
-from reconcile.core.plan import PLAN_FORMAT, Change, PlanHeader, decode_change, encode_change
+from reconcile.core.plan import PLAN_FORMAT, Action, Change, PlanHeader, decode_change, encode_change, head_of
 from reconcile.errors import PlanError
 from reconcile.store.artifacts import replacing
 
@@ -75,6 +77,15 @@ class PlanFile:
         for line in self._body():
             yield decode_change(line)
 
+    def by_uid(self, action: Action) -> Iterator[tuple[Change, ...]]:
+        """Give the changes of each user whose first change is of this action, in plan order."""
+        # Of the other users only the head of a line is read: several passes go over a plan.
+        heads = ((head_of(line), line) for line in self._body())
+        for _, same in groupby(heads, key=lambda pair: pair[0].uid):
+            pairs = list(same)
+            if pairs[0][0].action is action:
+                yield tuple(decode_change(line) for _, line in pairs)
+
     def _prove(self) -> tuple[PlanHeader, int]:
         digest = sha256()
         count = -1
@@ -90,7 +101,7 @@ class PlanFile:
             header = self._header()
         except FileNotFoundError:
             raise PlanError(f"there is no plan {self.path}", hint="make one: reconcile plan") from None
-        except (OSError, EOFError, msgspec.DecodeError) as error:
+        except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
             raise PlanError(
                 f"{self.path} is not a whole plan: {error}", hint="make a new one: reconcile plan"
             ) from None
@@ -110,6 +121,4 @@ class PlanFile:
 
     def _body(self) -> Iterator[bytes]:
         with gzip.open(self.path, "rb") as plan:
-            plan.readline()
-            for _ in range(self.count):
-                yield plan.readline()
+            yield from islice(plan, 1, 1 + self.count)

@@ -158,14 +158,14 @@ class State(StateReader):
         try:
             self._connection = self._open(path)
             self._bind(app_id)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateError(
                 f"the state file {path} cannot be opened: {error}", hint="check disk and rights"
             ) from error
         self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Future[None] | None] | None] = (
             queue.SimpleQueue()
         )
-        self._failure: sqlite3.Error | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._write_all, name="state-writer", daemon=True)
         self._thread.start()
 
@@ -309,7 +309,8 @@ class State(StateReader):
             for sql, values, _ in group:
                 self._connection.execute(sql, values)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ArithmeticError, ValueError) as error:
+            # Also a value that SQLite has no room for: a writer that died of it would leave everybody waiting.
             self._failure = error
             problem = StateError(
                 f"the state file {self.path} cannot be written: {error}",

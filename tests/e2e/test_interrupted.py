@@ -1,0 +1,152 @@
+"""Runs that are stopped or killed on the way, as processes of their own, and how they are finished."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconcile.sandbox.testing import Sandbox
+from tests.conftest import Shell
+
+PATIENCE_S = 30.0
+
+
+def _start(*argv: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reconcile", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for something to happen in another process; fail when it never does."""
+    ends = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < ends, "nothing happened"
+        time.sleep(0.005)  # noqa: TID251 - another process is at work
+
+
+def _managed(sandbox: Sandbox) -> dict[str, dict[str, object]]:
+    times = {"createdAt", "updatedAt"}
+    return {uid: {k: v for k, v in user.items() if k not in times} for uid, user in sandbox.users().items()}
+
+
+def _creates_per_uid(sandbox: Sandbox) -> Counter[str]:
+    return Counter(
+        json.loads(entry.body or "{}")["uid"].lower()
+        for entry in sandbox.log()
+        if entry.method == "POST" and entry.path.endswith("/users") and entry.status == 200
+    )
+
+
+@pytest.mark.parametrize("writes", [1, 17, 60])
+def test_a_killed_apply_is_finished_by_resume(shell: Shell, drifted: Sandbox, writes: int) -> None:
+    """SIGKILL in the middle, then resume: everybody is in step, and nobody was created twice."""
+    drifted.fault("latency", low_ms=2, high_ms=8)
+    process = _start("apply", "--yes")
+    _wait_until(lambda: drifted.counters().writes >= writes)
+    process.kill()
+    process.communicate()
+    resumed = shell("resume", "--json")
+    check = shell("plan", "--check")
+
+    assert process.returncode == -signal.SIGKILL
+    assert resumed.code == 0, resumed.err
+    assert check.code == 0
+    assert max(_creates_per_uid(drifted).values()) == 1
+
+
+def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox) -> None:
+    """Nothing was written yet, so resume begins at the beginning."""
+    drifted.fault("latency", low_ms=300, high_ms=400)
+    process = _start("apply", "--yes")
+    _wait_until(lambda: drifted.counters().requests >= 2)
+    process.kill()
+    process.communicate()
+    drifted.clear_faults()
+    resumed = shell("resume", "--json")
+
+    assert resumed.code == 0
+    assert resumed.json["outcomes"]["applied"] == 104
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_in_good_order(
+    shell: Shell, drifted: Sandbox, number: signal.Signals, code: int
+) -> None:
+    """No new write starts, the report says what was done, and resume does the rest."""
+    drifted.fault("latency", low_ms=5, high_ms=20)
+    process = _start("apply", "--yes", "--json")
+    _wait_until(lambda: drifted.counters().writes >= 20)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    report = json.loads(out)
+    resumed = shell("resume", "--json")
+
+    assert process.returncode == code, err
+    assert report["verdict"] == "interrupted"
+    assert report["outcomes"]["not_attempted"] > 0
+    assert resumed.code == 0
+    assert sum(resumed.json["outcomes"].values()) == 104
+
+
+def test_nothing_to_finish_is_said(shell: Shell, drifted: Sandbox) -> None:
+    """Resume after a run that ended well does nothing."""
+    shell("apply", "--yes")
+    result = shell("resume")
+
+    assert (result.code, result.out) == (0, "Nothing to finish.\n")
+
+
+def test_a_new_apply_takes_the_place_of_an_unfinished_one(shell: Shell, drifted: Sandbox) -> None:
+    """What the old run left open is settled by looking, and it is not finished twice."""
+    drifted.fault("latency", low_ms=2, high_ms=8)
+    process = _start("apply", "--yes")
+    _wait_until(lambda: drifted.counters().writes >= 30)
+    process.kill()
+    process.communicate()
+    again = shell("apply", "--yes", "--json")
+
+    assert again.code == 0
+    assert "was not finished" in " ".join(again.json["notes"])
+    assert shell("resume").out == "Nothing to finish.\n"
+    assert shell("plan", "--check").code == 0
+
+
+def test_two_starts_at_once_are_one_run(shell: Shell, drifted: Sandbox) -> None:
+    """Exactly one of them works, the other says who does."""
+    drifted.fault("latency", low_ms=50, high_ms=60)
+    processes = [_start("apply", "--yes") for _ in range(2)]
+    for process in processes:
+        process.communicate(timeout=PATIENCE_S)
+
+    assert sorted(process.returncode for process in processes) == [0, 9]
+
+
+def test_the_key_is_in_no_byte_that_a_run_leaves(shell: Shell, drifted: Sandbox) -> None:
+    """Not in a file, a stream, a log line or a traceback."""
+    results = [shell("plan", "-v"), shell("apply", "--yes", "-v", "--log-format", "json"), shell("doctor")]
+    key = drifted.api_key
+    files = [path for path in Path("runs").rglob("*") if path.is_file()]
+
+    assert all(key not in result.out + result.err for result in results)
+    assert all(key.encode() not in path.read_bytes() for path in files)
+
+
+def test_every_log_line_bears_the_run(shell: Shell, drifted: Sandbox) -> None:
+    """A log that is collected centrally can be told apart by run."""
+    result = shell("plan", "--json", "--log-format", "json")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+
+    assert lines
+    assert {line["run_id"] for line in lines} == {result.json["run_id"]}
