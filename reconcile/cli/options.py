@@ -1,5 +1,6 @@
 """The flags that several commands share, and how they become settings."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -58,8 +59,11 @@ def configured(**given: Any) -> Any:
     from reconcile.config import Flags, environment, load  # noqa: PLC0415 - keeps --help light
     from reconcile.logs import configure  # noqa: PLC0415
 
-    level = "error" if given.get("quiet") else "debug" if given.get("verbose") else "info"
-    configure(form=given.get("log_format") or _log_form(), level=level)
+    form = given.get("log_format") or ("console" if sys.stderr.isatty() else "json")
+    # On a terminal the bar and the summary tell how it goes; a log that is kept wants the stages.
+    usual = "warning" if form == "console" else "info"
+    level = "error" if given.get("quiet") else "debug" if given.get("verbose") else usual
+    configure(form=form, level=level)
     keys = {
         "source": ("source", "location"),
         "query": ("source", "query"),
@@ -69,12 +73,6 @@ def configured(**given: Any) -> Any:
     values = {key: given[name] for name, key in keys.items() if given.get(name) is not None}
     flags = Flags(given.get("config"), values, tuple(given.get("sets") or ()), tuple(given.get("maps") or ()))
     return load(flags, environment())
-
-
-def _log_form() -> str:
-    import sys  # noqa: PLC0415
-
-    return "console" if sys.stderr.isatty() else "json"
 
 
 def release_pairs(values: tuple[str, ...]) -> dict[str, int]:

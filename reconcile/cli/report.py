@@ -39,7 +39,8 @@ def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
     if not path.is_file():
         raise SettingsError(f"there is no {path}", hint="reconcile runs lists what there is")
     if form == "text":
-        tell(msgspec.json.decode(path.read_bytes(), type=Report), folder, as_json=False)
+        shown = msgspec.json.decode(path.read_bytes(), type=Report)
+        tell(shown, settings.run_dir / shown.run_id, as_json=False)
     else:
         say(path.read_text("utf-8").rstrip("\n"))
     return 0

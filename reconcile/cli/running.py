@@ -63,5 +63,5 @@ def tell(report: Any, folder: Any, *, as_json: bool) -> None:
             if len(changes) == _SHOWN_CHANGES:
                 break
     names = [name for name in ("report.html", "changes.csv", "plan.jsonl.gz") if (folder / name).exists()]
-    files = [f"  {click.style(name, dim=True):<14} {folder / name}" for name in names]
+    files = [f"  {click.style(f'{name:<13}', dim=True)} {folder / name}" for name in names]
     say(redact(render_terminal(report, changes, files)))

@@ -4,7 +4,7 @@ Everything that one sandbox knows, in one place.
 Owns the state of the app and the lock that guards it. Nothing here answers requests; `api` does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass, field, replace
 from threading import RLock
 
@@ -75,12 +75,23 @@ class World:
 
     def load_users(self, users: Iterable[User]) -> int:
         """
-        Take in users as they were read, and return how many came.
+        Take in users as they were read, with the roles that they hold, and return how many came.
 
         Raises: ValueError for a uid that the API could not have.
         """
         now_s = self.clock.now_s()
-        return self.users.load(settled(user, now_s) for user in users)
+        held: set[str] = set()
+
+        def settling() -> Iterator[User]:
+            for user in users:
+                kept = settled(user, now_s)
+                held.add(kept.role)
+                yield kept
+
+        count = self.users.load(settling())
+        # A real app cannot have a user of a role that it lacks.
+        self.roles.load((Role(role) for role in sorted(held - self.roles.by_id.keys())), now_s)
+        return count
 
     def load_roles(self, roles: Iterable[Role]) -> int:
         """

@@ -321,3 +321,12 @@ def test_every_prefix_that_clients_use_is_served(api: httpx.Client, sandbox: San
 
     assert api.get(f"{root}{prefix}/users/ann").status_code == 200
     assert sandbox.log()[-1].path == "/users/ann"
+
+
+def test_the_roles_of_loaded_users_exist(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    A user that is loaded brings the role that it holds, as no real app could lack it.
+    """
+    sandbox.load_users([ANN | {"role": "keeper"}])
+
+    assert {role["role"] for role in api.get("/roles").json()["data"]} == {"default", "keeper"}
