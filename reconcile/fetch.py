@@ -5,7 +5,7 @@ Absence is never believed at first sight: a user that a walk did not show is mis
 look did not show it either.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +21,7 @@ __all__ = ["Fetched", "fetch"]
 log = structlog.get_logger()
 
 _BLOCK_PAGES = 16  # compared at once: a frame costs per block, its memory per user
+_PROBES = 3  # users that are asked for what their rows do not show
 _IDLE_PAGES = 3  # pages in a row without a new user: the list does not move on
 
 Tick = Callable[[int], None]
@@ -32,7 +33,8 @@ class Fetched:
     How the directory was read: `way` is `walk` or `by_uid`, `pages` those of the walk of the active.
 
     `hidden` are the groups (tags, metadata) that a look at a single user does not show, `unproven` those
-    that no row showed at all; `witnesses` names a user each that showed a group.
+    that no row showed at all; `witnesses` names a user each that showed a group;
+    `is_list_blind` says that the list hides what single users show.
     """
 
     way: str
@@ -40,38 +42,61 @@ class Fetched:
     hidden: frozenset[str]
     unproven: frozenset[str]
     witnesses: dict[str, str]
+    is_list_blind: bool
 
     @property
     def is_whole(self) -> bool:
         """Whether every active user was seen."""
         return self.way == "walk"
 
+    def notes(self, uncompared: Collection[str]) -> list[str]:
+        """Say what a reader of the numbers has to know about how they were seen."""
+        notes = (
+            ["the list of users hides managed fields, so each user was asked for"] if self.is_list_blind else []
+        )
+        if uncompared:
+            names = ", ".join(sorted(uncompared))
+            notes.append(f"not compared, because no answer showed what an earlier run wrote: {names}")
+        kept = {name.split(".", 1)[0] for name in uncompared}
+        notes += [
+            f"no user of the directory shows {group}: the first write of some proves that it can be seen"
+            for group in sorted(self.unproven - kept)
+        ]
+        notes += [
+            f"{group} is not shown where a single user is looked at, so each look asks the list too"
+            for group in sorted(self.hidden)
+        ]
+        return notes
 
-def fetch(directory: Directory, comparison: Comparison, fields: tuple[str, ...], tick: Tick) -> Fetched:
+
+def fetch(directory: Directory, comparison: Comparison, sample: list[DirectoryUser], tick: Tick) -> Fetched:
     """
     Show the comparison all that it has to know, with as few requests as are safe.
 
-    Raises: DirectoryError when the directory cannot be read whole.
+    `sample` is the first page of the list. Raises: DirectoryError when the directory cannot be read whole.
     """
     wanted = comparison.unseen()
-    groups = _managed_groups(fields)
-    by_uid = _is_by_uid_cheaper(directory, len(wanted), groups)
+    groups = _managed_groups(comparison.fields)
+    blind = _is_list_blind(directory, comparison, groups, sample)
+    by_uid = blind or _is_by_uid_cheaper(directory, len(wanted), groups)
     log.info("directory.fetch", way="by_uid" if by_uid else "walk", desired=len(wanted))
     pages = 0
     if by_uid:
+        directory.rely_on_list(_hidden(directory, groups))
         _see_each(directory, comparison, wanted, tick)
     else:
         pages = _walk(directory, comparison, tick)
-    deactivated_pages = _walk_deactivated(directory, comparison, tick)
+    off_pages, is_honoured = _walk_deactivated(directory, comparison, tick)
     _settle_disputed(directory, comparison)
     if by_uid:
         comparison.settle_missing(comparison.unseen())
     else:
-        _look_again(directory, comparison, pages + deactivated_pages, tick)
+        # Where nobody can list the deactivated, only a look at the user itself may show one.
+        _look_again(directory, comparison, pages + off_pages if is_honoured else None, tick)
     hidden = _hidden(directory, groups)
-    shown = directory.shows("get" if by_uid else "list")
+    shown = directory.looks_show() if by_uid else directory.shows("list")
     witnesses = {group: uid for group, uid in directory.witnesses.items() if group in groups}
-    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses)
+    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses, blind)
 
 
 def _managed_groups(fields: Iterable[str]) -> frozenset[str]:
@@ -80,11 +105,24 @@ def _managed_groups(fields: Iterable[str]) -> frozenset[str]:
     return frozenset(names & {"tags", "metadata"})
 
 
+def _is_list_blind(
+    directory: Directory, comparison: Comparison, groups: frozenset[str], sample: list[DirectoryUser]
+) -> bool:
+    """Whether single users show a managed group that their rows in the list do not."""
+    for group in sorted(groups - directory.shows("list")):
+        rows = {user.uid.lower() for user in sample}
+        for uid in comparison.likely(group, rows)[:_PROBES]:
+            directory.get(uid)
+            if group in directory.shows("get"):
+                return True
+    return False
+
+
 def _is_by_uid_cheaper(directory: Directory, wanted: int, groups: frozenset[str]) -> bool:
     """Ask for the page that only a directory too large to walk would have."""
     if not wanted:
         return False
-    rows = directory.page(wanted + 1)
+    rows = directory.page(directory.first_page + wanted)
     if not rows:
         return False
     for group in groups:
@@ -122,7 +160,8 @@ def _blocks(pages: Iterator[list[DirectoryUser]]) -> Iterator[list[list[Director
         yield block
 
 
-def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> int:
+def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> tuple[int, bool]:
+    """Walk the deactivated; give the pages that it took, and whether the service lists them at all."""
     pages = 0
     for page in directory.pages(deactivated=True):
         pages += 1
@@ -130,9 +169,9 @@ def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) 
         if not news and not any(user.deactivated_at for user in page):
             # The flag is not honoured here: these are the active ones once more.
             log.warning("directory.deactivated_flag_ignored")
-            break
+            return pages + 1, False
         tick(0)
-    return pages + 1
+    return pages + 1, True
 
 
 def _settle_disputed(directory: Directory, comparison: Comparison) -> None:
@@ -146,11 +185,16 @@ def _settle_disputed(directory: Directory, comparison: Comparison) -> None:
             comparison.settle_active(uid)
 
 
-def _look_again(directory: Directory, comparison: Comparison, walk_cost: int, tick: Tick) -> None:
-    """Look a second time for what the walks did not show, in the way that costs fewer requests."""
+def _look_again(directory: Directory, comparison: Comparison, walk_cost: int | None, tick: Tick) -> None:
+    """
+    Look a second time for what the walks did not show, in the way that costs fewer requests.
+
+    `walk_cost` None: walking again proves nothing.
+    """
     unseen = comparison.unseen()
-    log.info("directory.second_look", users=len(unseen), way="walk" if walk_cost < len(unseen) else "get")
-    if walk_cost < len(unseen):
+    by_walk = walk_cost is not None and walk_cost < len(unseen)
+    log.info("directory.second_look", users=len(unseen), way="walk" if by_walk else "get")
+    if by_walk:
         _walk_again(directory, comparison, tick)
     else:
         _see_each(directory, comparison, unseen, tick)

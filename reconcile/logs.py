@@ -11,12 +11,14 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, MutableMapping
 from math import isfinite
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
 import structlog
 
-from reconcile.settings import Secret
+if TYPE_CHECKING:
+    # Settings bring the frames along, and a usage error must not wait for pandas.
+    from reconcile.settings import Secret
 
 __all__ = ["bind_run", "configure", "redact", "remember_secret", "safe"]
 
@@ -30,7 +32,7 @@ _TRACEBACK_LIMIT = 4000
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def remember_secret(secret: Secret) -> None:
+def remember_secret(secret: "Secret") -> None:
     """Have this value taken out of everything that is logged, in every form that it may appear in."""
     value = secret.reveal()
     quoted = quote(value, safe="")

@@ -15,7 +15,7 @@ from reconcile.core.diff import Comparison, Findings, Freshness
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, judge_changes
-from reconcile.core.plan import PlanHeader, PlanSource, class_counts, list_changes
+from reconcile.core.plan import PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import Report, SourceCounts
 from reconcile.core.review import refusals, release
 from reconcile.errors import Declined, PlanError, SettingsError
@@ -123,23 +123,29 @@ def _make_plan(run: Run, ledger: Ledger) -> PlanFile:
 
 
 def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tuple[Findings, Fetched]:
+    directory = run.directory(desired.fields)
+    before = sum(run.gate.sent.values())
+    sample = directory.find_first_page()
+    # Remembered from a write that no answer showed; a service that shows it now is believed.
+    unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
+    uncompared = _fields_of(desired, unseen - directory.shows("list"))
     comparison = Comparison(
         desired,
         export.mapping,
         protect=run.settings.policy.protect,
+        uncompared=uncompared,
         freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
     )
-    before = sum(run.gate.sent.values())
     with run.progress.stage("fetch", None, "users") as tick:
-        fetched = fetch(run.directory(desired.fields), comparison, desired.fields, tick)
-    findings = comparison.close(whole=fetched.is_whole, hidden=_fields_of(desired, fetched.hidden))
+        fetched = fetch(directory, comparison, sample, tick)
+    hidden = _fields_of(desired, fetched.hidden) | uncompared
+    findings, stuck = without_stuck(comparison.close(whole=fetched.is_whole, hidden=hidden), run.state.stuck())
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
-    for group in sorted(fetched.unproven):
+    ledger.notes += fetched.notes(uncompared)
+    if stuck:
         ledger.notes.append(
-            f"no user of the directory shows {group}: the first write of some proves that it can be seen"
+            f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
         )
-    for group in sorted(fetched.hidden):
-        ledger.notes.append(f"{group} is not shown where a single user is looked at, so it is not written")
     return findings, fetched
 
 
@@ -261,7 +267,14 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> None
         open_intents=frozenset(run.state.open_intents(run.id)),
     )
     hands = Hands(
-        run.id, run.directory(made.header.fields), run.state, run.gate, run.stop, run.world.random, run.workers()
+        run_id=run.id,
+        directory=run.directory(made.header.fields),
+        state=run.state,
+        gate=run.gate,
+        stop=run.stop,
+        random=run.world.random,
+        workers=run.workers(),
+        today=run.world.now().isoformat(timespec="seconds"),
     )
     due = made.count - made.header.counts["held"] - len(settled)
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:

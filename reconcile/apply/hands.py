@@ -28,6 +28,11 @@ class Hands:
     stop: Stop
     random: Random
     workers: int
+    today: str
+
+    def remember(self, name: str, answer: str) -> None:
+        """Keep what was learnt about the service for later runs."""
+        self.state.remember(name, answer, self.today)
 
     def pause(self, attempt: int) -> None:
         """Wait before an attempt is repeated, a random while that grows. Raises: Interrupted."""

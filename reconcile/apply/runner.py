@@ -11,7 +11,7 @@ import structlog
 
 from reconcile.apply.hands import Group, Hands, Mode, groups_of
 from reconcile.apply.switches import Switch
-from reconcile.apply.upserts import Upserter
+from reconcile.apply.upserts import DID_NOT_STICK, Upserter
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
@@ -89,13 +89,16 @@ class Applier:
     # What the answers show
 
     def _prove_channels(self) -> None:
-        """Look at users that are known to have tags and metadata: does a look show them?"""
+        """Look at users that are known to have tags and metadata: does a look show them, or the list?"""
         directory = self._hands.directory
-        for group, uid in self._header.witnesses.items():
-            if group not in directory.shows("get"):
-                directory.look(uid)
-        hidden = set(self._header.witnesses) - directory.shows("get")
-        self._uncompared = self._fields_in(hidden)
+        witnesses = self._header.witnesses
+        for group in sorted(witnesses.keys() - directory.shows("get")):
+            directory.look(witnesses[group])
+        hidden = witnesses.keys() - directory.shows("get")
+        if hidden:
+            directory.find_first_page()
+            directory.rely_on_list(hidden)
+        self._uncompared = self._fields_in(hidden - directory.looks_show())
 
     def _pilot(self) -> None:
         """
@@ -104,7 +107,7 @@ class Applier:
         Otherwise the group is not compared, and its changes are skipped.
         """
         directory = self._hands.directory
-        unproven = set(self._header.unproven) - directory.shows("get")
+        unproven = set(self._header.unproven) - directory.looks_show()
         fields = self._fields_in(unproven)
         groups = (group for action in (Action.CREATE, Action.UPDATE) for group in self._groups(action))
         pilot = next((g for g in groups if any(_fills(change, fields) for change in g.changes)), None)
@@ -116,9 +119,12 @@ class Applier:
             settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes},
         )
         directory.look(pilot.changes[0].uid)
-        self._uncompared |= self._fields_in(unproven - directory.shows("get"))
-        if self._uncompared:
-            log.warning("apply.unproven", fields=sorted(self._uncompared))
+        self._uncompared |= self._fields_in(unproven - directory.looks_show())
+        unseen = unproven - directory.looks_show()
+        for group in sorted(unproven):
+            self._hands.remember(f"unseen.{group}", "yes" if group in unseen else "")
+        if unseen:
+            log.warning("apply.unproven", groups=sorted(unseen))
 
     def _fields_in(self, groups: Iterable[str]) -> frozenset[str]:
         wanted = set(groups)
@@ -181,6 +187,10 @@ class Applier:
         self._hands.state.settle(self._hands.run_id, change, settled)
         log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
         self._on_settled(change, settled)
+        if settled.detail.startswith(DID_NOT_STICK):
+            named = settled.detail.partition(": ")[2].split(", ")
+            values = {name: change.desired.get(name) for name in named}
+            self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
         with self._lock:
             self.tally[settled.outcome] += 1
             self._note_rejection(settled)

@@ -8,14 +8,16 @@ import structlog
 from reconcile.apply.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
 from reconcile.core.outcome import Outcome, Settled
-from reconcile.core.plan import Change
-from reconcile.core.upsert import Create, Terms, Update, decide, verify
+from reconcile.core.plan import Action, Change
+from reconcile.core.upsert import Create, Terms, Update, Verification, decide, replacing_bodies, verify
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
-__all__ = ["Upserter", "short"]
+__all__ = ["DID_NOT_STICK", "Upserter", "short"]
 
 log = structlog.get_logger()
+
+DID_NOT_STICK = "did_not_stick"
 
 
 class Upserter:
@@ -32,20 +34,23 @@ class Upserter:
 
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
         """
-        is_taken = False
+        taken: DirectoryError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 look = self._directory.look(change.uid, settling=terms.sent)
-                if look is None and is_taken:
-                    settled = self._meet_hidden(change)
+                if look is None and taken is not None:
+                    settled = self._meet_hidden(change, taken)
                 else:
                     settled = self._decide_and_send(change, look, terms)
                 if settled is not None:
                     return settled
             except ChangeRejected as error:
-                return Settled(Outcome.REJECTED, short(error))
-            except Conflict:
-                is_taken = True
+                # A taken uid may be told as any complaint about it; a look says whether it was that.
+                if change.action is not Action.CREATE or "uid" not in error.fields or taken is not None:
+                    return Settled(Outcome.REJECTED, short(error))
+                taken = error
+            except Conflict as error:
+                taken = error
             except Unclear as error:
                 log.warning("change.unclear", seq=change.seq, status=error.status, attempt=attempt)
                 terms = replace(terms, sent=True)
@@ -75,19 +80,34 @@ class Upserter:
 
     def _confirm(self, change: Change, fields: Sequence[str], echo: Record, terms: Terms) -> Settled:
         """Compare the answer with what was sent; read back what it leaves open."""
-        record = echo
-        proof = verify(fields, change.desired, record, self._directory.shows("echo"))
+        proof = verify(fields, change.desired, echo, self._directory.shows("echo"))
+        record: Record | None = echo
         if not proof.holds:
-            looked = self._read_back(change)
-            if looked is None:
-                return Settled(Outcome.FAILED, "the user is gone right after the write")
-            record = looked
-            proof = verify(fields, change.desired, record, self._directory.shows("get"))
+            record, proof = self._prove_by_look(change, fields)
+        if record is not None and proof.differing and self._replace_metadata(change, fields, record):
+            record, proof = self._prove_by_look(change, fields)
+        if record is None:
+            return Settled(Outcome.FAILED, "the user is gone right after the write")
         if proof.differing:
-            return Settled(Outcome.REJECTED, f"did_not_stick: {', '.join(proof.differing)}")
+            return Settled(Outcome.REJECTED, f"{DID_NOT_STICK}: {', '.join(proof.differing)}")
         unseen = sorted({name.split(".", 1)[0] for name in proof.unshown})
         detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
         return Settled(Outcome.APPLIED, detail, record.updated_at, fingerprint(record.values, terms.visible))
+
+    def _prove_by_look(self, change: Change, fields: Sequence[str]) -> tuple[Record | None, Verification]:
+        record = self._read_back(change)
+        if record is None:
+            return None, Verification((), ())
+        return record, verify(fields, change.desired, record, self._directory.looks_show())
+
+    def _replace_metadata(self, change: Change, fields: Sequence[str], record: Record) -> bool:
+        """Where metadata keys stayed because an update merges, replace the object, if all of it is ours."""
+        bodies = replacing_bodies(fields, change.desired, record)
+        if bodies:
+            self._hands.state.keep_whole(self._hands.run_id, change, record.metadata)
+            for body in bodies:
+                self._directory.update(change.uid, body)
+        return bool(bodies)
 
     def _read_back(self, change: Change) -> Record | None:
         try:
@@ -95,21 +115,21 @@ class Upserter:
         except DirectoryBusy as error:
             raise Unclear(error.message, status=error.status, code=error.code) from error
 
-    def _meet_hidden(self, change: Change) -> Settled | None:
+    def _meet_hidden(self, change: Change, taken: DirectoryError) -> Settled | None:
         """
         The uid of a create is taken, and no look shows by whom: a deactivated user.
 
         None when it was reactivated and is to be looked at again.
         """
-        if self._mode.exact or not self._mode.may_reactivate:
+        if isinstance(taken, Conflict) and (self._mode.exact or not self._mode.may_reactivate):
             return Settled(
                 Outcome.SKIPPED, "the uid belongs to a deactivated user, and policy.deactivated is report"
             )
+        if self._mode.exact or not self._mode.may_reactivate:
+            return Settled(Outcome.REJECTED, short(taken))
         lists = self._directory.reactivate([change.uid])
         back = lists.get("reactivatedUids", frozenset()) | lists.get("nonDeactivatedUids", frozenset())
-        return (
-            None if change.uid in back else Settled(Outcome.REJECTED, "the uid is taken by a user nobody can see")
-        )
+        return None if change.uid in back else Settled(Outcome.REJECTED, short(taken))
 
 
 def short(error: DirectoryError) -> str:

@@ -14,8 +14,17 @@ __all__ = ["command"]
 @click.option("--source", default="users.csv", show_default=True, metavar="FILE|URL", help="The export to read.")
 @click.option("--query", metavar="SQL", help="What to select, where the source is a database.")
 @click.option("--app-id", default="", metavar="ID", help="The app's id.")
-@click.option("--region", type=click.Choice(["us", "eu", "in"]), default="us", show_default=True)
-@click.option("--output", "-o", default="reconcile.toml", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--region", type=click.Choice(["us", "eu", "in"]), default="us", show_default=True, help="Where the app is."
+)
+@click.option(
+    "--output",
+    "-o",
+    default="reconcile.toml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where to write it.",
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def command(*, source: str, query: str | None, app_id: str, region: str, output: Path, force: bool) -> int:
     """Write a commented reconcile.toml, with the columns of the export where it can be read."""

@@ -6,9 +6,11 @@ show tags and metadata at all.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+import msgspec
 
 from reconcile.cometchat import wire
 from reconcile.cometchat.client import Client
@@ -20,6 +22,7 @@ from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 __all__ = ["Directory", "Unknown"]
 
 T = TypeVar("T")
+_SEARCH_PAGES = 2  # a uid that begins more than a thousand others is not looked for further
 _WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
 
 
@@ -40,6 +43,8 @@ class Directory:
         # Groups (tags, metadata) that each kind of answer was seen to carry. Only ever grows.
         self.shown: dict[str, set[str]] = {"list": set(), "get": set(), "echo": set()}
         self.witnesses: dict[str, str] = {}
+        self.first_page = 1
+        self._from_list: frozenset[str] = frozenset()
 
     def roles(self) -> frozenset[str]:
         """Fetch the ids of the app's roles, in lower case: proves key and scope too."""
@@ -50,13 +55,24 @@ class Directory:
         self._must(Request("POST", "/roles", lambda body: body, body={"role": role, "name": role}))
 
     def page(self, number: int, *, deactivated: bool = False) -> list[DirectoryUser]:
-        """Fetch one page of the list, counted from 1."""
-        params = [("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1")]
-        if deactivated:
-            params.append(("onlyDeactivated", "1"))
-        rows = self._must(Request("GET", "/users", wire.read_page, tuple(params)))
-        self._learn("list", rows)
-        return rows
+        """Fetch one page of the list, counted from `first_page`."""
+        return self._list(number, ("onlyDeactivated", "1") if deactivated else None)
+
+    def find_first_page(self) -> list[DirectoryUser]:
+        """
+        Find out whether pages are counted from 1 or from 0, and give the first one.
+
+        The vendor's documentation says 1, an older one 0: counted wrongly, a walk misses a thousand users.
+        """
+        one = self._list(1)
+        try:
+            zero = self._list(0)
+        except ChangeRejected:
+            return one
+        if {user.uid for user in zero}.isdisjoint(user.uid for user in one) and zero:
+            self.first_page = 0
+            return zero
+        return one
 
     def pages(self, *, deactivated: bool = False) -> Iterator[list[DirectoryUser]]:
         """
@@ -67,7 +83,7 @@ class Directory:
         """
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[Future[list[DirectoryUser]]] = deque()
-            number, window = 0, 1
+            number, window = self.first_page - 1, 1
             last: tuple[str, ...] = ()
             while True:
                 while len(waiting) < window:
@@ -87,8 +103,16 @@ class Directory:
 
     def look(self, uid: str, *, settling: bool = False) -> Record | None:
         """Get one user as it is now; None where it is not active or not there."""
-        user = self.get(uid, settling=settling)
+        user = self._whole(uid, settling=settling)
         return None if user is None else as_record(user, self._fields)
+
+    def rely_on_list(self, groups: Iterable[str]) -> None:
+        """Have every look take these groups (tags, metadata) from the list, where a single user hides them."""
+        self._from_list = frozenset(groups) & self.shows("list")
+
+    def looks_show(self) -> frozenset[str]:
+        """The groups that a look is known to carry, from the user itself or from the list."""
+        return self.shows("get") | self._from_list
 
     def get(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
         """Get one user as CometChat shows it."""
@@ -135,14 +159,41 @@ class Directory:
         """The groups that this kind of answer (`list`, `get`, `echo`) is known to carry."""
         return frozenset(self.shown[kind])
 
+    def _list(self, number: int, *more: tuple[str, str] | None, settling: bool = False) -> list[DirectoryUser]:
+        wanted = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
+        params = tuple(pair for pair in wanted if pair is not None)
+        rows = self._must(Request("GET", "/users", wire.read_page, params), settling=settling)
+        self._learn("list", rows)
+        return rows
+
+    def _whole(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
+        user = self.get(uid, settling=settling)
+        if user is None or not self._from_list - as_record(user, ()).shown:
+            return user
+        return self._completed(user, settling=settling)
+
+    def _completed(self, user: DirectoryUser, *, settling: bool) -> DirectoryUser:
+        """Add what the list shows of a user; unchanged where the list does not find it by its uid."""
+        search = (("searchKey", user.uid), ("searchIn", "uid"))
+        for number in range(self.first_page, self.first_page + _SEARCH_PAGES):
+            rows = self._list(number, *search, settling=settling)
+            row = next((row for row in rows if row.uid == user.uid), None)
+            if row is not None:
+                tags = row.tags if user.tags is msgspec.UNSET else user.tags
+                metadata = row.metadata if user.metadata is msgspec.UNSET else user.metadata
+                return msgspec.structs.replace(user, tags=tags, metadata=metadata)
+            if not rows:
+                break
+        return user
+
     def _get_or_unknown(self, uid: str) -> DirectoryUser | Unknown | None:
         try:
-            return self.get(uid)
+            return self._whole(uid)
         except (DirectoryBusy, ChangeRejected) as error:
             return Unknown(error.message)
 
-    def _must(self, request: Request[T]) -> T:
-        found = self._client.send(request)
+    def _must(self, request: Request[T], *, settling: bool = False) -> T:
+        found = self._client.send(request, settling=settling)
         if found is None:
             raise DirectoryStopped(
                 f"{request.method} {request.path}: CometChat says that this does not exist",

@@ -6,15 +6,10 @@ Waiting can always be woken. Only one thread a group waits for the clock; the ot
 
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from reconcile.cometchat.wire import RateHeaders
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import ExitCode, Interrupted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Gate", "Stop"]
 
@@ -138,13 +133,3 @@ class Gate:
             threading.Event().wait(nap)
         else:
             self._stop.event.wait(nap if seconds <= 1 else min(seconds, 1.0))
-
-
-@contextmanager
-def quiet_stop(stop: Stop) -> "Iterator[None]":
-    """Set the stop when the block fails, so that no other thread starts anything new."""
-    try:
-        yield
-    except BaseException:
-        stop.event.set()
-        raise

@@ -6,7 +6,7 @@ desired user and the uids it saw, and closes into `Findings`. Of a directory use
 but the count; the frame ends here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
@@ -223,6 +223,17 @@ class Comparison:
         found: list[str] = self._uids.filter(pa.array(self._state == _State.UNSEEN)).to_pylist()
         return found
 
+    def likely(self, group: str, among: Collection[str]) -> list[str]:
+        """Give a few desired uids of `among` that should have some of a group (tags, metadata)."""
+        fields = [field for field in self._fields if field.split(".", 1)[0] == group]
+        filled = np.zeros(len(self._uids), dtype=bool)
+        for field in fields:
+            filled |= pc.is_valid(self._columns[field]).to_numpy(zero_copy_only=False)
+        present = pc.is_in(self._uids, value_set=pa.array(sorted(among), pa.string()))
+        hit = filled & present.to_numpy(zero_copy_only=False)
+        found: list[str] = self._uids.filter(pa.array(hit)).slice(0, 10).to_pylist()
+        return found
+
     def is_tracked(self, uid: str) -> bool:
         """Whether the desired state has this uid."""
         return bool(self._index.rows(pa.array([uid], pa.string()))[0] >= 0)
@@ -346,7 +357,8 @@ class Comparison:
         inside = inside[~self._deactivated[rows[inside]]]
         at = rows[inside]
         self._deactivated[at] = True
-        open_ = self._state[at] == _State.UNSEEN
+        # What no look at the user could say, this walk says.
+        open_ = np.isin(self._state[at], [_State.UNSEEN, _State.UNKNOWN])
         self._state[at[open_]] = _State.DEACTIVATED
         self._switched_off.append(self._beside(block.take(inside), at))
         known = len(self._outside_deactivated)

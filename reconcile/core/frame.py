@@ -26,7 +26,9 @@ from reconcile.core.users import (
     canonical_json,
     canonical_tags,
     field_text,
+    is_json_field,
     managed_metadata,
+    metadata_key,
     metadata_texts,
 )
 
@@ -52,7 +54,7 @@ URL_LIMIT = 3000
 TAG_COUNT, TAG_LIMIT = 25, 100
 METADATA_BYTES = 5 * 1024
 BODY_BYTES = 10 * 1024
-ROLE_PATTERN = re.compile(r"[a-z0-9_-]{1,100}")
+ROLE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 _UID = "^[A-Za-z0-9_-]{1,100}$"
 _URL = r"^(?i)[a-z][a-z0-9+.-]*://[^\s/?#]+\S*$"
@@ -295,10 +297,11 @@ def _reader(rule: ColumnRule, mapping: Mapping) -> Reader:
 
 
 def _role(text: str) -> str:
-    folded = text.strip().lower()
-    if not ROLE_PATTERN.fullmatch(folded):
+    trimmed = text.strip()
+    # Checked before it is folded, as a uid is.
+    if not ROLE_PATTERN.fullmatch(trimmed):
         raise ValueError(f"{text!r} cannot be a role: 1 to 100 of a-z, digits, dash, underscore")
-    return folded
+    return trimmed.lower()
 
 
 def _tags(text: str, separator: str) -> str | None:
@@ -314,10 +317,12 @@ def _tags(text: str, separator: str) -> str | None:
 
 
 def _tag_list(text: str) -> list[str] | None:
+    """Read the array that a database or JSON wrote: texts, numbers, and gaps."""
     try:
-        return msgspec.json.decode(text, type=list[str])
-    except msgspec.DecodeError:
+        found = msgspec.json.decode(text, type=list[str | int | float | None])
+    except (msgspec.DecodeError, RecursionError):
         return None
+    return [tag if isinstance(tag, str) else canonical_json(tag) or "" for tag in found]
 
 
 def _number(text: str) -> str | None:
@@ -341,19 +346,38 @@ def _json(text: str) -> str | None:
 
 
 def _check_sizes(columns: dict[str, pa.Array], mapping: Mapping, problems: _Problems) -> None:
-    """Hold the whole metadata object and the whole body against the documented limits."""
-    rows = len(columns["uid"])
-    metadata, body = np.full(rows, 2, dtype=np.int64), np.full(rows, 64, dtype=np.int64)
+    """Hold the metadata object and the whole body, as they would be sent, against the documented limits."""
+    body = _sizes(columns["uid"]) + len('{"uid":""}')
+    metadata = np.zeros(len(body), dtype=np.int64)
     for rule in mapping.rules:
-        size = pc.fill_null(pc.binary_length(columns[rule.field]), 0).to_numpy(zero_copy_only=False)
-        # Quotes, colon, comma and the field's own name stand around each value.
-        framed = np.where(size > 0, size + len(rule.field.encode()) + 6, 0)
-        body += framed
-        if rule.is_metadata:
-            metadata += framed - np.where(size > 0, len("metadata.") + 1, 0)
+        size = _sizes(columns[rule.field])
+        key = metadata_key(rule.field)
+        if key is not None:
+            metadata += np.where(size > 0, size + len(msgspec.json.encode(key)) + len(":,"), 0)
+        elif is_json_field(rule.field):
+            body += np.where(size > 0, size + len(rule.field) + len(',"":'), 0)
+        else:
+            body += np.where(size > 0, size + _escapes(columns[rule.field]) + len(rule.field) + len(',"":""'), 0)
+    # The braces, less the comma that the last key does not have.
+    metadata += np.where(metadata > 0, 1, 0)
+    body += np.where(metadata > 0, metadata + len(',"metadata":'), 0)
     problems.add(metadata > METADATA_BYTES, f"metadata is larger than {METADATA_BYTES} bytes")
     too_big = (body > BODY_BYTES) & (metadata <= METADATA_BYTES)
     problems.add(too_big, f"the user is larger than the {BODY_BYTES} bytes that a request may have")
+
+
+def _sizes(cells: pa.Array) -> npt.NDArray[np.int64]:
+    sizes: npt.NDArray[np.int64] = pc.fill_null(pc.binary_length(cells), 0).to_numpy(zero_copy_only=False)
+    return sizes.astype(np.int64)
+
+
+def _escapes(cells: pa.Array) -> npt.NDArray[np.int64]:
+    """Count the bytes that JSON adds to each text."""
+    one = pc.count_substring_regex(cells, '["\\\\\\x08-\\x0a\\x0c\\x0d]')
+    five = pc.count_substring_regex(cells, "[\\x00-\\x07\\x0b\\x0e-\\x1f]")
+    added = pc.add(one, pc.multiply(five, 5))
+    result: npt.NDArray[np.int64] = pc.fill_null(added, 0).to_numpy(zero_copy_only=False)
+    return result
 
 
 def _collisions(

@@ -5,7 +5,8 @@ Order: creates, updates, reactivations, deactivations; within each by uid, then 
 give the same changes, in whatever order the source or the directory came.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "decode_change",
     "encode_change",
     "list_changes",
+    "without_stuck",
 ]
 
 PLAN_FORMAT = 1
@@ -144,6 +146,26 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
     unmanaged = findings.unmanaged_rows["newer"].to_numpy(dtype=bool)
     counts[GuardClass.DEACTIVATE] = int((~unmanaged).sum()) if policy.deactivate_unmanaged else 0
     return counts
+
+
+def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
+    """
+    Leave out what CometChat took earlier and did not keep; also give how many values that are.
+
+    `stuck` holds (uid, field, value), the value empty for a clear. The users stay drifted.
+    """
+    rows = findings.drifted_rows
+    if not stuck or rows.empty:
+        return findings, 0
+    changed, count = rows.copy(), 0
+    for field in findings.fields:
+        pairs = zip(rows["uid"], rows[field].fillna(""), rows[f"differs {field}"], strict=True)
+        left_out = np.array(
+            [bool(differs) and (uid, field, text) in stuck for uid, text, differs in pairs], dtype=bool
+        )
+        changed[f"differs {field}"] = rows[f"differs {field}"].to_numpy(dtype=bool) & ~left_out
+        count += int(left_out.sum())
+    return replace(findings, drifted_rows=changed), count
 
 
 def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:

@@ -16,7 +16,17 @@ from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
 from reconcile.core.users import Record, as_json, fingerprint, metadata_key
 
-__all__ = ["Create", "Decision", "Update", "Verification", "create_body", "decide", "update_bodies", "verify"]
+__all__ = [
+    "Create",
+    "Decision",
+    "Update",
+    "Verification",
+    "create_body",
+    "decide",
+    "replacing_bodies",
+    "update_bodies",
+    "verify",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +79,8 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
         return _decide_create(change, look, terms)
     if look is None:
         return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
-    if not set(change.fields) <= set(terms.compared):
-        return Settled(Outcome.SKIPPED, "unproven: no look at a user shows the fields of this change")
+    if not set(change.fields) & set(terms.compared):
+        return Settled(Outcome.SKIPPED, "unproven: no answer shows the fields of this change")
     if not look.active:
         return Settled(Outcome.SKIPPED, "deactivated since the plan")
     return _decide_update(change, look, terms)
@@ -185,6 +195,22 @@ def update_bodies(
 def _managed(values: Mapping[str, str | None]) -> dict[str, Any]:
     pairs = ((metadata_key(field), text) for field, text in values.items())
     return {key: msgspec.Raw(text.encode()) for key, text in pairs if key is not None and text is not None}
+
+
+def replacing_bodies(
+    fields: Iterable[str], desired: Mapping[str, str | None], look: Record
+) -> tuple[dict[str, Any], ...]:
+    """
+    Give the bodies that take metadata keys away where an update only merges: unset it all, then write the rest.
+
+    Empty where that is not needed, or where something would go that is not ours to write back.
+    """
+    gone = {key for field in fields if (key := metadata_key(field)) is not None and desired[field] is None}
+    managed = {key for field in desired if (key := metadata_key(field)) is not None}
+    if not gone & look.metadata.keys() or look.metadata.keys() - managed:
+        return ()
+    rest = {key: value for key, value in look.metadata.items() if key not in gone}
+    return ({"unset": ["metadata"]}, *([{"metadata": rest}] if rest else []))
 
 
 class Verification(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The report as Markdown: for a chat message, a pull request, a job summary."""
 
+import re
 from collections.abc import Sequence
 
 from reconcile.core.frame import Quarantined
@@ -12,6 +13,7 @@ from reconcile.report.words import change_words, count_rows
 __all__ = ["render_markdown"]
 
 _ROWS = 50
+_LIST_MARK = re.compile(r"^([0-9]*)([-+=.)])")  # what begins a list, or underlines a title
 
 
 def render_markdown(
@@ -21,7 +23,7 @@ def render_markdown(
     lines = [f"# {_inert(report.headline)}", ""]
     lines += [f"- {_inert(need, 400)}" for need in report.needs] + [""]
     lines += [
-        f"Run `{report.run_id}` of `reconcile {report.command}` for the app `{_inert(report.app_id)}`, "
+        f"Run `{report.run_id}` of `reconcile {report.command}` for the app {_inert(report.app_id)}, "
         f"{report.started_at} to {report.finished_at}, exit code {report.exit_code}.",
         "",
     ]
@@ -59,8 +61,9 @@ def _outcome(settled: Settled | None) -> str:
 
 def _inert(text: object, limit: int = 120) -> str:
     """Escape what Markdown or HTML would act on."""
-    shown = safe(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = safe(text, limit).strip().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]|#!~":
         shown = shown.replace(mark, f"\\{mark}")
+    shown = _LIST_MARK.sub(r"\1\\\2", shown)
     # A bare address would become a link.
     return shown.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")

@@ -6,9 +6,10 @@ them must not be made in the other. `serve` runs it until a signal, `running_san
 block.
 """
 
+from reconcile.sandbox.catalogue import describe
 from reconcile.sandbox.handle import Sandbox, running_sandbox
 from reconcile.sandbox.profiles import PROFILES
 from reconcile.sandbox.server import Address, Options, serve
-from reconcile.sandbox.switches import Switches, describe
+from reconcile.sandbox.switches import Switches
 
 __all__ = ["PROFILES", "Address", "Options", "Sandbox", "Switches", "describe", "running_sandbox", "serve"]

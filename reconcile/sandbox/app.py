@@ -19,6 +19,7 @@ from reconcile.sandbox.control import control_routes
 from reconcile.sandbox.effects import Outcome, after, before, delay_s, kind_of
 from reconcile.sandbox.faults import Fault
 from reconcile.sandbox.journal import Entry
+from reconcile.sandbox.schedule import lag_s
 from reconcile.sandbox.wire import deliver, drop, read_call
 from reconcile.sandbox.world import World
 
@@ -76,11 +77,19 @@ def _weathered(world: World, call: Call, endpoint: Endpoint, due: list[Fault]) -
         outcome = outcome or before(fault, world, call)
     if outcome is not None:
         return outcome
-    outcome = respond(world, call, endpoint)
+    outcome = _responded(world, call, endpoint, due)
     for fault in due:
         if isinstance(outcome, Answer):
             outcome = after(fault, outcome, call)
     return outcome
+
+
+def _responded(world: World, call: Call, endpoint: Endpoint, due: list[Fault]) -> Answer:
+    behind_s = lag_s(due)
+    if not behind_s or call.method != "GET":
+        return respond(world, call, endpoint)
+    with world.users.as_of(world.clock.now() - behind_s):
+        return respond(world, call, endpoint)
 
 
 def _entry(world: World, call: Call, endpoint: Endpoint, status: int | None, due: list[Fault]) -> Entry:

@@ -27,6 +27,7 @@ __all__ = [
     "ShortPage",
     "Silence",
     "SlowBytes",
+    "StaleRead",
     "Status",
     "TruncatedJson",
     "WrongContentType",
@@ -143,6 +144,14 @@ class ShortPage(_Rule, frozen=True, tag="short_page"):
     rows: Positive = 1
 
 
+class StaleRead(_Rule, frozen=True, tag="stale_read"):
+    """
+    A GET of users shows them as they were so long ago; only writes that came after this order are hidden.
+    """
+
+    ms: Positive = 500
+
+
 class RevokeKey(_Rule, frozen=True, tag="revoke_key"):
     """
     From this request on no key is known.
@@ -189,6 +198,7 @@ Fault: TypeAlias = (
     | SlowBytes
     | RepeatPage
     | ShortPage
+    | StaleRead
     | RevokeKey
     | DeleteRole
     | EatBudget

@@ -8,6 +8,7 @@ serves.
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from socket import socket
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from reconcile.sandbox.journal import Counters, Entry, Pace
 from reconcile.sandbox.limiter import Limits
 from reconcile.sandbox.profiles import profile
 from reconcile.sandbox.roles import Role
-from reconcile.sandbox.server import Address, Options, SandboxServer, address, build_world, listen
+from reconcile.sandbox.server import Address, Options, SandboxServer, address, build_world, listen, secured
 from reconcile.sandbox.switches import flip
 from reconcile.sandbox.users import User
 from reconcile.sandbox.world import World
@@ -39,6 +40,7 @@ class Sandbox:
         self.api_key = address.api_key
         self.auth_only_key = address.auth_only_key
         self.app_id = address.app_id
+        self.ca_file = address.ca_file
 
     def load_users(self, users: Iterable[Mapping[str, Any]]) -> int:
         """
@@ -180,17 +182,22 @@ def running_sandbox(**settings: Any) -> Iterator[Sandbox]:
     """
     options = Options(**settings)
     world = build_world(options)
-    server = SandboxServer(world, options.state)
-    listening = listen(options.port)
-    handle = Sandbox(world, address(world, listening))
-    thread = threading.Thread(
-        target=server.run, args=([listening],), name=f"sandbox {handle.base_url}", daemon=True
-    )
+    with secured(options) as certificate:
+        server = SandboxServer(world, options.state, certificate)
+        listening = listen(options.port)
+        handle = Sandbox(world, address(world, listening, certificate))
+        with _served(server, listening, f"sandbox {handle.base_url}"):
+            yield handle
+
+
+@contextmanager
+def _served(server: SandboxServer, listening: socket, name: str) -> Iterator[None]:
+    thread = threading.Thread(target=server.run, args=([listening],), name=name, daemon=True)
     thread.start()
     if not server.listens.wait(_START_S):
         raise RuntimeError("the sandbox did not start")
     try:
-        yield handle
+        yield
     finally:
         server.stop()
         thread.join()

@@ -7,7 +7,7 @@ of a client. A client is right when it is right under all three.
 
 from collections.abc import Mapping
 
-from reconcile.sandbox.switches import Switches
+from reconcile.sandbox.switches import Switches, nearest
 
 __all__ = ["PROFILES", "profile"]
 
@@ -19,7 +19,8 @@ def profile(name: str) -> Switches:
     Raises: ValueError for a profile that does not exist.
     """
     if name not in PROFILES:
-        raise ValueError(f"{name!r} is not a profile; there are {', '.join(PROFILES)}")
+        known = ", ".join(PROFILES)
+        raise ValueError(f"there is no profile {name!r}, only {known}; the nearest is {nearest(name, PROFILES)!r}")
     return PROFILES[name]
 
 

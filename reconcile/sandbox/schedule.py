@@ -4,13 +4,14 @@ When the ordered faults strike.
 Owns the count of the requests that each rule has matched, and its dice.
 """
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from random import Random
 
 from reconcile.sandbox.calls import Call
-from reconcile.sandbox.faults import Fault
+from reconcile.sandbox.faults import Fault, StaleRead
 
-__all__ = ["Schedule"]
+__all__ = ["Schedule", "lag_s"]
 
 
 class _Watch:
@@ -79,8 +80,21 @@ class Schedule:
         """
         return [watch.fault for watch in self._watches]
 
+    def reach_s(self) -> float:
+        """
+        Return how far back the faults in force look.
+        """
+        return lag_s(self.faults())
+
     def due(self, call: Call) -> list[Fault]:
         """
         Return the faults that this request meets, in the order they were put in force.
         """
         return [watch.fault for watch in self._watches if watch.is_due(call)]
+
+
+def lag_s(faults: Iterable[Fault]) -> float:
+    """
+    Return how far a read that meets these faults is behind.
+    """
+    return max((fault.ms / 1_000 for fault in faults if isinstance(fault, StaleRead)), default=0.0)

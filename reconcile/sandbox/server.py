@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ import msgspec
 import uvicorn
 
 from reconcile.sandbox.app import make_app
+from reconcile.sandbox.certificates import Certificate, certified
 from reconcile.sandbox.faults import Fault, Latency, read_faults
 from reconcile.sandbox.keys import FULL_ACCESS_KEY, Keys
 from reconcile.sandbox.profiles import profile
@@ -27,7 +28,7 @@ from reconcile.sandbox.switches import flip
 from reconcile.sandbox.wire import SandboxProtocol
 from reconcile.sandbox.world import World
 
-__all__ = ["Address", "Options", "SandboxServer", "build_world", "listen", "serve"]
+__all__ = ["Address", "Options", "SandboxServer", "build_world", "listen", "secured", "serve"]
 
 HOST = "127.0.0.1"
 ANY_APP_ID = "sandbox"  # what is shown where every app id is accepted
@@ -39,6 +40,8 @@ _BACKLOG = 2_048
 class Options:
     """
     How a sandbox starts; port 0 takes any free one, and a state file is read at the start and written at the end.
+
+    With `tls` the certificate of its authority is written to `ca_file`, or to a place of its own.
     """
 
     port: int = 0
@@ -50,17 +53,26 @@ class Options:
     faults: Path | None = None
     state: Path | None = None
     keep_log: bool = True
+    tls: bool = False
+    ca_file: Path | None = None
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    What a client needs to know of a sandbox that listens.
+    What a client needs to know of a sandbox that listens; `ca_file` is there with TLS only.
     """
 
     url: str
     api_key: str
     auth_only_key: str
     app_id: str
+    ca_file: str | None = None
+
+    def as_json(self) -> str:
+        """
+        Return it on one line.
+        """
+        return msgspec.json.encode(self).decode()
 
 
 class SandboxServer(uvicorn.Server):
@@ -68,7 +80,7 @@ class SandboxServer(uvicorn.Server):
     A server that says when it listens, stops at once, and may run in any thread.
     """
 
-    def __init__(self, world: World, state: Path | None) -> None:
+    def __init__(self, world: World, state: Path | None, certificate: Certificate | None) -> None:
         config = uvicorn.Config(
             make_app(world),
             http=SandboxProtocol,
@@ -84,6 +96,7 @@ class SandboxServer(uvicorn.Server):
         self.listens = threading.Event()
         self._world = world
         self._state = state
+        self._certificate = certificate
         self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -105,6 +118,8 @@ class SandboxServer(uvicorn.Server):
         """
         Listen, and say so.
         """
+        if self._certificate is not None:
+            self.config.ssl = self._certificate.context
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
         self.listens.set()
@@ -168,13 +183,30 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def address(world: World, listening: socket.socket) -> Address:
+def secured(options: Options) -> AbstractContextManager[Certificate | None]:
+    """
+    Return the certificate to serve with, for the length of a block; none where TLS is not asked for.
+
+    Raises: ValueError for a file of an authority that there is not.
+    """
+    if options.tls:
+        return certified(options.ca_file)
+    if options.ca_file is not None:
+        raise ValueError("a CA file needs TLS, too")
+    return nullcontext()
+
+
+def address(world: World, listening: socket.socket, certificate: Certificate | None) -> Address:
     """
     Return where the world is to be found, and with which keys.
     """
     port = listening.getsockname()[1]
     keys = world.keys
-    return Address(f"http://{HOST}:{port}/v3", keys.full_access, keys.auth_only, keys.app_id or ANY_APP_ID)
+    app_id = keys.app_id or ANY_APP_ID
+    if certificate is None:
+        return Address(f"http://{HOST}:{port}/v3", keys.full_access, keys.auth_only, app_id)
+    ca_file = str(certificate.ca_file)
+    return Address(f"https://{HOST}:{port}/v3", keys.full_access, keys.auth_only, app_id, ca_file)
 
 
 def serve(options: Options, on_listen: Callable[[Address], None]) -> None:
@@ -186,9 +218,9 @@ def serve(options: Options, on_listen: Callable[[Address], None]) -> None:
     world = build_world(options)
     world.users.shelf("active")  # sorted before anybody waits for the first page
     gc.freeze()  # a million users need not be looked at again by every collection
-    server = SandboxServer(world, options.state)
-    with listen(options.port) as listening:
-        on_listen(address(world, listening))
+    with secured(options) as certificate, listen(options.port) as listening:
+        server = SandboxServer(world, options.state, certificate)
+        on_listen(address(world, listening, certificate))
         with suppress(KeyboardInterrupt):  # the server raises the signals it took, once it has ended
             server.run(sockets=[listening])
 

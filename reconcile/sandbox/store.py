@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from reconcile.sandbox.history import History
 from reconcile.sandbox.users import User
 
 __all__ = ["Order", "Shelf", "ShelfName", "UserStore"]
@@ -102,8 +103,9 @@ class UserStore:
     All users of the app by uid, with one shelf for each kind of listing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
         self.by_uid: dict[str, User] = {}
+        self._history = history
         self._order: Order = "newest"
         self._shelves: dict[ShelfName, Shelf] = {}
 
@@ -118,6 +120,7 @@ class UserStore:
         Take in many users, each in place of one with its uid, and return how many came.
         """
         self._shelves.clear()
+        self._history.clear()
         count = 0
         with _uncollected():
             for user in users:
@@ -131,6 +134,7 @@ class UserStore:
         """
         self.by_uid.clear()
         self._shelves.clear()
+        self._history.clear()
 
     def order_by(self, order: Order) -> None:
         """
@@ -153,22 +157,22 @@ class UserStore:
         """
         Take in a user whose uid is free.
         """
-        self.by_uid[user.uid] = user
-        self._put_up(user)
+        self._history.note(user.uid, None)
+        self._put(user)
 
     def remove(self, user: User) -> None:
         """
         Forget a user.
         """
-        for shelf, at in self._places(user):
-            shelf.take(at)
-        del self.by_uid[user.uid]
+        self._history.note(user.uid, user)
+        self._take(user)
 
     @contextmanager
     def changing(self, user: User) -> Iterator[User]:
         """
         Let a user's fields change; it stands in its right place afterwards.
         """
+        self._history.note(user.uid, user)
         places = self._places(user)
         before = self._standing(user)
         yield user
@@ -177,11 +181,40 @@ class UserStore:
                 shelf.take(at)
             self._put_up(user)
 
+    @contextmanager
+    def as_of(self, unix_s: float) -> Iterator[None]:
+        """
+        Show the users as they were at a moment, for the length of the block.
+        """
+        past = self._history.since(unix_s)
+        present = {uid: self.by_uid.get(uid) for uid in past}
+        self._set(past)
+        try:
+            yield
+        finally:
+            self._set(present)
+
     def dump(self) -> bytes:
         """
         Return every user with every field, one JSON object a line, by uid.
         """
         return msgspec.json.Encoder().encode_lines([self.by_uid[uid] for uid in sorted(self.by_uid)])
+
+    def _set(self, users: dict[str, User | None]) -> None:
+        for uid, user in users.items():
+            if (there := self.by_uid.get(uid)) is not None:
+                self._take(there)
+            if user is not None:
+                self._put(user)
+
+    def _put(self, user: User) -> None:
+        self.by_uid[user.uid] = user
+        self._put_up(user)
+
+    def _take(self, user: User) -> None:
+        for shelf, at in self._places(user):
+            shelf.take(at)
+        del self.by_uid[user.uid]
 
     def _standing(self, user: User) -> tuple[Any, ...]:
         return (user.is_active, *_KEYS[self._order](user))

@@ -2,17 +2,18 @@
 How the look-alike answers where nobody outside CometChat knows the answer.
 
 Owns one switch for each open question about the service, with the answers that it may give. The class body is
-the table: help text and documentation are made from it by `describe`.
+the table: help text and documentation are made from it in `catalogue`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Ask", "SwitchHelp", "Switches", "describe", "flip"]
+__all__ = ["Ask", "Switches", "flip", "nearest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,33 +216,35 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "already"
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchHelp:
-    """
-    One row of the table of switches.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    default: str
-    ask: Ask
-
-
-def describe() -> Iterator[SwitchHelp]:
-    """
-    Yield every switch in the order of the questions.
-    """
-    defaults = Switches()
-    for name, hint in get_type_hints(Switches, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            literal, ask = get_args(hint)
-            yield SwitchHelp(name, get_args(literal), getattr(defaults, name), ask)
-
-
 def flip(switches: Switches, values: dict[str, str]) -> Switches:
     """
     Return the switches with these values changed.
 
-    Raises: msgspec.ValidationError for a switch or a value that does not exist.
+    Raises: msgspec.ValidationError for a switch or a value that does not exist, with the nearest one.
     """
-    return msgspec.convert(msgspec.structs.asdict(switches) | values, Switches)
+    for name, value in values.items():
+        allowed = _VALUES.get(name)
+        if allowed is None:
+            raise msgspec.ValidationError(
+                f"there is no switch {name!r}; the nearest is {nearest(name, _VALUES)!r}"
+            )
+        if value not in allowed:
+            raise msgspec.ValidationError(
+                f"the switch {name!r} takes {', '.join(allowed)}, not {value!r}; "
+                f"the nearest is {nearest(value, allowed)!r}"
+            )
+    return msgspec.structs.replace(switches, **values)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    Return the known word that looks most like this one.
+    """
+    return get_close_matches(str(word), known, n=1, cutoff=0.0)[0]
+
+
+_VALUES: dict[str, tuple[str, ...]] = {
+    name: get_args(get_args(hint)[0])
+    for name, hint in get_type_hints(Switches, include_extras=True).items()
+    if get_origin(hint) is Annotated
+}

@@ -10,6 +10,7 @@ from threading import RLock
 
 from reconcile.sandbox.clock import Clock
 from reconcile.sandbox.faults import Fault
+from reconcile.sandbox.history import History
 from reconcile.sandbox.journal import Journal
 from reconcile.sandbox.keys import Keys
 from reconcile.sandbox.limiter import Limits, RateLimiter
@@ -55,7 +56,7 @@ class World:
 
     def __post_init__(self, standing_faults: tuple[Fault, ...], keeps_log: bool) -> None:
         self._start = _Start(self.switches, replace(self.keys), standing_faults, keeps_log)
-        self.users = UserStore()
+        self.users = UserStore(History(self.clock.now, self.faults.reach_s))
         self.roles = RoleStore(self.clock.now_s())
         self.reset()
 

@@ -23,17 +23,18 @@ from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
 from reconcile.sources.columns import check_columns
-from reconcile.sources.text import TextStream, count_lines
+from reconcile.sources.text import CHUNK, TextStream, count_lines
 
 __all__ = ["read_delimited"]
 
-_BLOCK = 4 << 20  # bytes of text a block; a longer record is an open quote and no user
+_BLOCK = 4 * CHUNK  # room for a chunk however much longer decoding made it
 _DELIMITERS = (",", ";", "\t", "|")
 _QUOTE_HINT = "the export was cut short, or a quote in a value is not doubled; write it again"
 _EMBEDDED = r"\r\n|\r|\n"
 
 
 def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *, is_gzip: bool) -> Export:
+    """Read delimited text; `source_row` is the physical line that a record starts on. Raises: SourceError."""
     name = "standard input" if source.location == "-" else source.location
     stream = TextStream(raw, name=name, encoding=source.encoding, is_gzip=is_gzip)
     header = stream.take_record()
@@ -43,10 +44,15 @@ def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *,
     columns = _columns(name, header.decode(), delimiter)
     mapping = choose(columns)
     check_columns(name, columns, mapping)
-    table = _CsvTable(stream, columns, mapping, delimiter, first_line=1 + count_lines(header))
+    table = _CsvTable(stream, columns, mapping, delimiter, first_line=_below(header))
     frame = table.read()
     notes = () if stream.ends_with_newline else (f"{name} has no line end at its end: was it cut short?",)
     return Export(frame, mapping, columns, tuple(table.ragged), stream.hashing.hexdigest, as_of, notes)
+
+
+def _below(header: bytes) -> int:
+    """Give the line below the header, also where the header is all there is and has no line end."""
+    return 1 + count_lines(header) + (not header.endswith((b"\n", b"\r")))
 
 
 def _columns(name: str, header: str, delimiter: str) -> tuple[str, ...]:
@@ -99,26 +105,32 @@ class _CsvTable:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            yield from pacsv.open_csv(
-                pa.PythonFile(self._stream, mode="r"),
-                read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=self._names),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=self._delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=self._note_ragged,
-                    ignore_empty_lines=False,
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(self._names, pa.string()), strings_can_be_null=False
-                ),
-            )
+            with self._open() as reader:
+                yield from reader
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
                 return
             raise SourceError(
-                f"{self._stream.name}:{self._line}: a record from here on is longer than {_BLOCK >> 20} MiB",
+                f"{self._stream.name}:{self._line}: a record from here on is longer than {CHUNK >> 20} MiB",
                 hint="a quote was probably left open on that line or below it",
             ) from None
+        finally:
+            self._stream.abandon()
+
+    def _open(self) -> pacsv.CSVStreamingReader:
+        return pacsv.open_csv(
+            pa.PythonFile(self._stream, mode="r"),
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=self._names),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=self._note_ragged,
+                ignore_empty_lines=False,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(self._names, pa.string()), strings_can_be_null=False
+            ),
+        )
 
     def _note_ragged(self, row: Any) -> str:
         self._odd.append((row.number, row.actual_columns, row.text))

@@ -9,6 +9,7 @@ import codecs
 import gzip
 import io
 import re
+import threading
 import zlib
 from collections import deque
 from hashlib import sha256
@@ -16,9 +17,10 @@ from typing import BinaryIO
 
 from reconcile.errors import SourceError
 
-__all__ = ["HashingReader", "TextStream", "count_lines"]
+__all__ = ["CHUNK", "HashingReader", "TextStream", "count_lines"]
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes read at a time; a record that is longer is an open quote and no user
+_PATIENCE_S, _LEAVING_S = 1.0, 0.05
 _BLANK = re.compile(rb"\r\n|\r|\n")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -70,17 +72,18 @@ class TextStream(io.RawIOBase):
     def __init__(self, raw: BinaryIO, *, name: str, encoding: str = "", is_gzip: bool = False) -> None:
         self.name = name
         self.hashing = HashingReader(raw)
-        plain = io.BufferedReader(self.hashing, _CHUNK)
+        plain = io.BufferedReader(self.hashing, CHUNK)
         self._bytes: BinaryIO = gzip.GzipFile(fileobj=plain) if is_gzip else plain  # type: ignore[assignment]
         self.line = 1
         self.blank_lines: set[int] = set()
         self.has_quotes = False
         self.ends_with_newline = True
         self._pending = b""
-        self._held = b""
         self._tail: deque[bytes] = deque(maxlen=6)
         self._at_line_start = True
         self._ended = False
+        self._is_abandoned = False
+        self._told = threading.Event()
         self._decoder = self._begin(encoding)
 
     def readable(self) -> bool:
@@ -89,12 +92,29 @@ class TextStream(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Give clean text."""
-        if not self._pending:
-            self._pending = self._next()
-        size = min(len(buffer), len(self._pending))
-        buffer[:size] = self._pending[:size]
-        self._pending = self._pending[size:]
-        return size
+        try:
+            if not self._pending and not self._is_abandoned:
+                self._pending = self._next()
+        except SourceError:
+            self._told.set()
+            raise
+        given = b"" if self._is_abandoned else self._pending[: len(buffer)]
+        buffer[: len(given)] = given
+        self._pending = self._pending[len(given) :]
+        if not given:
+            self._told.set()
+        return len(given)
+
+    def abandon(self) -> None:
+        """
+        Give nothing more, and see that whoever reads ahead in a thread of its own has understood.
+
+        Such a thread, still at work when the process ends, aborts it and takes the exit code along.
+        """
+        if not self._told.is_set():
+            self._is_abandoned = True
+            self._told.wait(_PATIENCE_S)
+            threading.Event().wait(_LEAVING_S)
 
     def take_record(self, quote: bytes = b'"') -> bytes:
         """
@@ -118,14 +138,14 @@ class TextStream(io.RawIOBase):
                     return bytes(taken)
             taken += self._pending
             self._pending = b""
-            if len(taken) > 4 * _CHUNK:
+            if len(taken) > 4 * CHUNK:
                 raise SourceError(
-                    f"{self.name}:1: the header is longer than {4 * _CHUNK >> 20} MiB",
+                    f"{self.name}:1: the header is longer than {4 * CHUNK >> 20} MiB",
                     hint="is a quote left open, or is this no text file?",
                 )
 
     def _begin(self, encoding: str) -> codecs.IncrementalDecoder:
-        head = self._read_bytes(_CHUNK)
+        head = self._read_bytes(CHUNK)
         marked = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", ""))
         chosen = encoding or marked[1] or "utf-8"
         try:
@@ -146,17 +166,15 @@ class TextStream(io.RawIOBase):
         return decoder
 
     def _next(self) -> bytes:
-        while not self._ended:
-            raw, self._first = self._first or self._read_bytes(_CHUNK), b""
+        text = b""
+        # A line end is never given in halves: the reader of CSV would drop the second half, in a cell as well.
+        while not self._ended and (not text or text.endswith(b"\r")):
+            raw, self._first = self._first or self._read_bytes(CHUNK), b""
             self._ended = not raw
-            text = self._held + self._decode(raw, final=self._ended)
-            # A line end is never given in halves: the reader of CSV drops the second half, in a cell as well.
-            self._held = b"\r" if text.endswith(b"\r") and not self._ended else b""
-            text = text[: len(text) - len(self._held)]
-            if text:
-                self._note(text)
-                return text
-        return b""
+            text += self._decode(raw, final=self._ended)
+        if text:
+            self._note(text)
+        return text
 
     def _read_bytes(self, size: int) -> bytes:
         try:

@@ -73,9 +73,15 @@ class PlanFile:
         self.header, self.count = self._prove()
 
     def changes(self) -> Iterator[Change]:
-        """Give the changes in plan order."""
-        for line in self._body():
-            yield decode_change(line)
+        """Give the changes in plan order. Raises: PlanError for one that this version does not know."""
+        for number, line in enumerate(self._body(), start=2):
+            try:
+                change = decode_change(line)
+            except msgspec.DecodeError as error:
+                raise PlanError(
+                    f"line {number} of {self.path} is no change: {error}", hint="make a new one"
+                ) from None
+            yield change
 
     def by_uid(self, action: Action) -> Iterator[tuple[Change, ...]]:
         """Give the changes of each user whose first change is of this action, in plan order."""

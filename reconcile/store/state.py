@@ -10,7 +10,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -37,7 +37,7 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 CREATE TABLE intents (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, class TEXT NOT NULL,
-    before TEXT NOT NULL, after TEXT NOT NULL, PRIMARY KEY (run_id, seq)
+    before TEXT NOT NULL, after TEXT NOT NULL, whole TEXT, PRIMARY KEY (run_id, seq)
 ) WITHOUT ROWID;
 CREATE TABLE outcomes (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL,
@@ -112,6 +112,14 @@ class StateReader:
     def settings_of(self, run_id: str) -> str:
         """Give the recorded settings of a run, as JSON."""
         return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
+
+    def remembered(self, name: str) -> str:
+        """Give what an earlier run learnt about the service; empty where nothing was."""
+        return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")
+
+    def stuck(self) -> frozenset[tuple[str, str, str]]:
+        """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
+        return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
 
     def own_writes(self) -> dict[str, int]:
         """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
@@ -220,7 +228,7 @@ class State(StateReader):
     def intend(self, run_id: str, change: Change, before: dict[str, str | None]) -> None:
         """Record what is about to be sent, durably. Raises: StateError; then nothing may be sent."""
         self._put(
-            "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
                 run_id,
                 change.seq,
@@ -232,6 +240,22 @@ class State(StateReader):
             ),
             durable=True,
         )
+
+    def keep_whole(self, run_id: str, change: Change, metadata: Mapping[str, msgspec.Raw]) -> None:
+        """Record a whole metadata object, durably, before all of it is taken away and written anew."""
+        whole = msgspec.json.encode(metadata).decode()
+        sql = "UPDATE intents SET whole = ? WHERE run_id = ? AND seq = ?"
+        self._put(sql, (whole, run_id, change.seq), durable=True)
+
+    def remember(self, name: str, answer: str, learnt_at: str) -> None:
+        """Keep what was learnt about the service for later runs."""
+        self._put("INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", (name, answer, learnt_at), durable=True)
+
+    def never_sticks(self, run_id: str, uid: str, values: Mapping[str, str | None]) -> None:
+        """Keep which values were taken and did not stick, so that they are not planned every night."""
+        for name, text in values.items():
+            row = (uid, name, text if text is not None else "", run_id)
+            self._put("INSERT OR REPLACE INTO never_sticks VALUES (?, ?, ?, ?)", row, durable=False)
 
     def settle(self, run_id: str, change: Change, settled: Settled) -> None:
         """Record an outcome; it is durable with the next commit. Raises: StateError of an earlier one."""

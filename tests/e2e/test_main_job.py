@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 
-GOLDEN = {
+GOLDEN: dict[str, dict[str, Any]] = {
     "source": {"rows": 370, "valid": 360, "quarantined": 10},
     "directory": {"users": 342, "deactivated": 4, "fetch": "walk"},
     "drift": {

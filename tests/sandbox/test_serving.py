@@ -178,22 +178,3 @@ def test_a_process_serves_until_it_is_told_to_stop(start: Start, tmp_path: Path)
         assert list(again.users()) == ["ann", "bob"]
     with running_sandbox(state=state) as third:
         assert third.roles().keys() == {"default", "pro"}
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--switch", "colour=red"], "colour"),
-        (["--switch", "colour"], "NAME=VALUE"),
-        (["--users", "nowhere.jsonl"], "nowhere.jsonl"),
-    ],
-)
-def test_flags_that_make_no_sense_are_told(start: Start, flags: list[str], said: str) -> None:
-    """
-    The process ends with a usage error that names the trouble.
-    """
-    process, _ = start(*flags)
-    _, complaint = process.communicate(timeout=5)
-
-    assert process.returncode == 2
-    assert said in complaint

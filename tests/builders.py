@@ -1,0 +1,133 @@
+"""Builders of plain values: a test names what it is about, the rest is filled in."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+
+from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, as_frame, desire
+from reconcile.core.guards import GuardClass
+from reconcile.core.mapping import ColumnKind, ColumnRule
+from reconcile.core.mapping import Mapping as ColumnMapping
+from reconcile.core.plan import Action, Change, PlanPolicy, list_changes
+from reconcile.core.upsert import Terms
+from reconcile.core.users import DirectoryUser, Record, as_record
+
+FIELDS = ("name", "role")
+_KINDS = {"role": ColumnKind.ROLE, "tags": ColumnKind.TAGS}
+
+Row = Mapping[str, str | None]
+
+
+def a_user(**but: Any) -> DirectoryUser:
+    """A user of the directory; `metadata` may be given as plain JSON."""
+    known: dict[str, Any] = {"uid": "kiwi", "name": "Kiwi", "role": "default", "created_at": 1_700_000_000}
+    if "metadata" in but and not isinstance(but["metadata"], msgspec.Raw):
+        but["metadata"] = msgspec.Raw(msgspec.json.encode(but["metadata"]))
+    return DirectoryUser(**(known | but))
+
+
+def a_record(fields: tuple[str, ...] = FIELDS, **but: Any) -> Record:
+    """A look at one user, with the given managed fields."""
+    return as_record(a_user(**but), fields)
+
+
+def a_mapping(
+    *rules: str | ColumnRule, roles: Mapping[str, str] | None = None, keep_empty: bool = False
+) -> ColumnMapping:
+    """A mapping whose columns bear the names of their fields; the uid stands in the column `id`."""
+    made = tuple(
+        rule if isinstance(rule, ColumnRule) else ColumnRule(rule, rule, _KINDS.get(rule, ColumnKind.TEXT))
+        for rule in rules or FIELDS
+    )
+    return ColumnMapping("id", made, dict(roles or {}), keep_empty)
+
+
+def a_typed(key: str, kind: ColumnKind) -> ColumnRule:
+    """The rule of a typed metadata key."""
+    return ColumnRule(f"metadata.{key}", f"metadata.{key}", kind)
+
+
+def a_raw_frame(rows: Iterable[Row], columns: Iterable[str], first_row: int = 2) -> pd.DataFrame:
+    """Raw cells as a reader gives them: text or nothing, and the line of each row."""
+    listed = list(rows)
+    data = {name: pa.array([row.get(name, "") for row in listed], pa.string()) for name in columns}
+    return as_frame({**data, SOURCE_ROW: pa.array(range(first_row, first_row + len(listed)), pa.int64())})
+
+
+def a_row(uid: str = "kiwi", **cells: str | None) -> dict[str, str | None]:
+    """A row of an export; two underscores in a name stand for a dot."""
+    named = {name.replace("__", "."): cell for name, cell in cells.items()}
+    return {"id": uid, "name": "Kiwi"} | named
+
+
+def a_desired(*rows: Row, mapping: ColumnMapping | None = None) -> Desired:
+    """The desired state that these rows come to."""
+    mapping = mapping or a_mapping()
+    return desire(a_raw_frame(rows, mapping.columns), mapping)
+
+
+def an_actual_frame(*users: DirectoryUser, fields: tuple[str, ...] = FIELDS) -> pd.DataFrame:
+    """A block of the directory."""
+    return actual_frame(users, fields)
+
+
+def a_comparison(
+    *rows: Row,
+    mapping: ColumnMapping | None = None,
+    protect: tuple[str, ...] = (),
+    as_of: int | None = None,
+    ours: Mapping[str, int] | None = None,
+) -> Comparison:
+    """A comparison that has seen nothing so far."""
+    mapping = mapping or a_mapping()
+    freshness = Freshness(as_of, dict(ours or {}))
+    return Comparison(a_desired(*rows, mapping=mapping), mapping, protect=protect, freshness=freshness)
+
+
+def feed(comparison: Comparison, *users: DirectoryUser) -> Comparison:
+    """Show the comparison one walk of the active, one of the deactivated, and believe what stays unseen."""
+    fields = comparison.fields
+    comparison.see(an_actual_frame(*[user for user in users if not user.deactivated_at], fields=fields))
+    comparison.see_deactivated(an_actual_frame(*[user for user in users if user.deactivated_at], fields=fields))
+    comparison.settle_missing(comparison.unseen())
+    return comparison
+
+
+def findings(rows: Iterable[Row], users: Iterable[DirectoryUser], **but: Any) -> Findings:
+    """What comparing these rows with these users comes to."""
+    return feed(a_comparison(*rows, **but), *users).close(whole=True)
+
+
+def the_changes(found: Findings, policy: PlanPolicy | None = None, ours: Iterable[str] = ()) -> list[Change]:
+    """The changes that a plan made from these findings lists."""
+    return list(list_changes(found, policy or PlanPolicy(), frozenset(ours)))
+
+
+def a_change(**but: Any) -> Change:
+    """One intended write: an update of the name unless told otherwise."""
+    known: dict[str, Any] = {
+        "seq": 1,
+        "uid": "kiwi",
+        "action": Action.UPDATE,
+        "guard_class": GuardClass.UPDATE,
+        "fields": ("name",),
+        "before": {"name": "Kiwi"},
+        "desired": {"name": "Lime", "role": "default"},
+    }
+    return Change(**(known | but))
+
+
+def the_terms(**but: Any) -> Terms:
+    """The terms of an update in one go, with nothing sent so far."""
+    known: dict[str, Any] = {
+        "planned": frozenset({GuardClass.UPDATE}),
+        "exact": False,
+        "keeps": frozenset({"role", "statusMessage"}),
+        "compared": FIELDS,
+        "visible": FIELDS,
+    }
+    return Terms(**(known | but))

@@ -1,0 +1,1 @@
+"""Promises of the core: plain values in, plain values out."""

@@ -1,0 +1,43 @@
+"""Promises about what a plan says of itself before it is carried out."""
+
+from reconcile.core.forecast import action_counts, bases_of, forecast
+from reconcile.core.guards import Bases, GuardClass
+from reconcile.core.pacing import RateGroup
+from tests.builders import a_row, a_user, findings
+
+COUNTS = {
+    GuardClass.CREATE: 10,
+    GuardClass.UPDATE: 20,
+    GuardClass.ROLE_CHANGE: 3,
+    GuardClass.CLEAR: 2,
+    GuardClass.REACTIVATE: 26,
+    GuardClass.DEACTIVATE: 50,
+}
+RATES = {RateGroup.CORE: 60.0, RateGroup.STANDARD: 120.0}
+
+
+def test_changes_are_counted_by_action_and_the_held_ones_are_a_part_of_them() -> None:
+    """Three classes are updates."""
+    counts = action_counts(COUNTS, frozenset({GuardClass.CLEAR, GuardClass.CREATE}))
+
+    assert counts == {"create": 10, "update": 25, "reactivate": 26, "deactivate": 50, "held": 12}
+
+
+def test_the_slower_group_decides_how_long_it_takes() -> None:
+    """A look and a write each, and calls for 25 users at a time."""
+    cost = forecast(COUNTS, frozenset(), RATES, "")
+
+    assert (cost.core, cost.standard) == (10 + 2 + 2, 10 + 2 * 25 + 50)
+    assert (cost.requests, cost.seconds) == (124, 55)
+
+
+def test_held_changes_cost_nothing() -> None:
+    """They are not sent."""
+    assert forecast(COUNTS, frozenset(GuardClass), RATES, "").requests == 0
+
+
+def test_percentages_are_of_what_the_walk_saw() -> None:
+    """Matched active, seen, seen active, seen deactivated."""
+    users = [a_user(), a_user(uid="wren"), a_user(uid="owl", deactivated_at=5)]
+
+    assert bases_of(findings([a_row(), a_row("owl")], users)) == Bases(1, 3, 2, 1)

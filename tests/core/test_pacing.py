@@ -1,0 +1,169 @@
+"""Promises about how fast requests may go."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.core.pacing import ASSUMED_LIMIT, Budget
+
+LIMITS = st.integers(1, 3000)
+SHARES = st.sampled_from([0.1, 0.5, 0.8, 0.98, 1.0])
+# Seconds that the caller idles before its next request, and what the next answer says is left of the limit.
+STEPS = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.0, 0.0, 0.5, 7.0, 61.0]), st.none() | st.floats(0, 1)), max_size=60
+)
+
+
+def send(budget: Budget, now_s: float) -> float:
+    """Wait for the next slot, use it, and give the time."""
+    now_s += budget.wait_s(now_s)
+    budget.take(now_s)
+    return now_s
+
+
+def burst(budget: Budget, number: int, now_s: float = 0.0) -> list[float]:
+    """Send as fast as the budget allows."""
+    times = []
+    for _ in range(number):
+        now_s = send(budget, now_s)
+        times.append(now_s)
+    return times
+
+
+def fullest_window(times: list[float]) -> int:
+    """The most requests that any window of a minute holds."""
+    return max((sum(1 for at in times if end - 60.0 < at <= end) for end in times), default=0)
+
+
+@given(limit=LIMITS, share=SHARES, fixed=st.none() | st.integers(1, 5000), steps=STEPS)
+@settings(max_examples=150, deadline=None)
+def test_no_minute_holds_more_than_the_limit(
+    limit: int, share: float, fixed: int | None, steps: list[tuple[float, float | None]]
+) -> None:
+    """However the caller dawdles, and whatever the answers say is left."""
+    budget = Budget(share, fixed)
+    budget.observe(0.0, limit, None)
+    now_s, times = 0.0, []
+    for idle_s, left in steps:
+        now_s = send(budget, now_s + idle_s)
+        times.append(now_s)
+        budget.observe(now_s, limit, None if left is None else left * limit)
+
+    assert fullest_window(times) <= limit
+    assert all(later - sooner >= 60.0 / limit for sooner, later in pairwise(times))
+
+
+@given(limit=st.integers(1, 400), share=SHARES)
+@settings(max_examples=30, deadline=None)
+def test_a_busy_caller_stays_within_its_share_in_every_minute(limit: int, share: float) -> None:
+    """The rest stays free for the app's live users."""
+    budget = Budget(share, limit=limit)
+
+    assert fullest_window(burst(budget, 3 * limit)) <= limit * min(share, 0.98) + 1
+
+
+def test_requests_are_evenly_spaced() -> None:
+    """Bursts lose against small buckets on the other side."""
+    times = burst(Budget(0.5, limit=120), 50)
+
+    assert {round(later - sooner, 9) for sooner, later in pairwise(times)} == {1.0}
+
+
+def test_idle_time_is_not_saved_up() -> None:
+    """After a pause the pace is the same as before."""
+    budget = Budget(0.5, limit=120)
+    burst(budget, 3)
+
+    assert burst(budget, 3, now_s=500.0) == [500.0, 501.0, 502.0]
+
+
+def test_the_pace_is_careful_until_a_limit_is_known() -> None:
+    """The free plan's 500 a minute, and our share of it: 400."""
+    budget = Budget(0.8)
+
+    assert budget.rate(0.0) == 400 == 0.8 * ASSUMED_LIMIT
+    assert not budget.is_learnt
+
+
+def test_the_limit_is_learnt_from_the_answers() -> None:
+    """Up as well as down, and the slot that was reserved at the slower pace is not waited for."""
+    budget = Budget(0.8)
+    budget.take(0.0)
+    budget.observe(0.0, 10_000, None)
+
+    assert budget.is_learnt
+    assert budget.rate(0.0) == 8000
+    assert budget.wait_s(0.0) == pytest.approx(60 / 8000)
+
+    budget.observe(1.0, 100, None)
+    assert budget.rate(1.0) == 80
+
+
+@pytest.mark.parametrize("limit", [None, 0, -5])
+def test_nonsense_teaches_nothing(limit: float | None) -> None:
+    """An answer without the header leaves everything as it is."""
+    budget = Budget(0.8, limit=1000)
+    budget.observe(0.0, limit, 3)
+
+    assert budget.rate(0.0) == 800
+
+
+def test_never_everything_is_used() -> None:
+    """At the limit itself, refusals were met; at 98 percent of it none."""
+    assert Budget(1.0, limit=1000).rate(0.0) == 980
+
+
+@pytest.mark.parametrize(("header", "rate"), [(None, 600), (10_000, 600), (500, 400)])
+def test_a_rate_of_the_settings_is_only_ever_lowered(header: float | None, rate: float) -> None:
+    """The headers know when less is allowed."""
+    budget = Budget(0.8, fixed=600)
+    budget.observe(0.0, header, None)
+
+    assert budget.rate(0.0) == rate
+    assert budget.is_learnt
+
+
+def test_what_others_use_is_left_to_them() -> None:
+    """When the remaining falls faster than we spend, somebody else is there."""
+    budget = Budget(0.8, limit=1000)
+    burst(budget, 10)
+    budget.observe(1.0, 1000, 1000 - 10 - 400)
+
+    assert budget.rate(1.0) == 980 - 400
+
+
+def test_yielding_never_means_standing_still() -> None:
+    """Five percent of the limit remain for us, at the least."""
+    budget = Budget(0.8, limit=1000)
+    budget.observe(0.0, 1000, 0)
+
+    assert budget.rate(0.0) == 50
+
+
+def test_our_own_requests_are_nobody_else() -> None:
+    """What we sent is not counted as foreign, also while its answers are under way."""
+    budget = Budget(0.8, limit=1000)
+    burst(budget, 100)
+    budget.observe(8.0, 1000, 1000 - 60)
+
+    assert budget.rate(8.0) == 800
+
+
+def test_a_neighbour_who_left_is_forgotten_after_a_minute() -> None:
+    """The most that was seen counts for one window."""
+    budget = Budget(0.8, limit=1000)
+    for at, used in ((0.0, 500), (30.0, 300), (40.0, 400)):
+        budget.observe(at, 1000, 1000 - used)
+
+    assert [budget.rate(at) for at in (40.0, 60.0, 60.1, 100.0, 100.1)] == [480, 480, 580, 580, 800]
+
+
+def test_groups_know_nothing_of_each_other() -> None:
+    """A budget is a value of its own."""
+    one, other = Budget(0.8), Budget(0.8)
+    one.observe(0.0, 100, 0)
+    burst(one, 5)
+
+    assert (other.rate(0.0), other.wait_s(0.0)) == (400, 0.0)

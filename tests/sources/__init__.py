@@ -1,0 +1,1 @@
+"""Promises of the readers of exports, each made over a real file."""
