@@ -15,6 +15,7 @@ from reconcile.store.state import State
 __all__ = ["ATTEMPTS", "Group", "Hands", "Mode", "groups_of"]
 
 ATTEMPTS = 6  # looks and sends of one change
+PAUSE_S = 0.5  # the longest wait before the second; doubles with each
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Hands:
 
     def pause(self, attempt: int) -> None:
         """Wait before an attempt is repeated, a random while that grows. Raises: Interrupted."""
-        self.gate.sleep(self.random.uniform(0, 0.5 * 2**attempt))
+        self.gate.sleep(self.random.uniform(0, PAUSE_S * 2**attempt))
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,12 @@ class Sandbox:
         """
         self._world.keys.revoked = True
 
+    def restore_key(self) -> None:
+        """
+        Know the keys again.
+        """
+        self._world.keys.revoked = False
+
     def set_clock(self, unix_s: float) -> None:
         """
         Stop the clock at a time.
