@@ -28,6 +28,7 @@ from reconcile.core.report import (
 )
 from reconcile.core.users import Situation
 from reconcile.errors import ExitCode, ReconcileError
+from reconcile.logs import redact
 from reconcile.run import Run
 from reconcile.store.planfile import PlanFile
 
@@ -143,7 +144,7 @@ class Ledger:
             notes=tuple(self.notes),
             needs=tuple(self._needs(run, outcomes, ended_by)),
             broken_laws=laws,
-            error=None if ended_by is None else {"message": ended_by.message, "hint": ended_by.hint},
+            error=_words(ended_by),
         )
 
     def _outcomes(self, run: Run) -> dict[str, int]:
@@ -167,6 +168,11 @@ class Ledger:
             yield f"{self.source.quarantined} source rows are quarantined: see {run.folder.file('quarantine.csv')}"
         if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
             yield f"the rest of the plan waits: reconcile apply {run.id}"
+
+
+def _words(error: ReconcileError | None) -> dict[str, str] | None:
+    # A driver's own words may repeat what a URL held.
+    return None if error is None else {"message": redact(error.message), "hint": redact(error.hint)}
 
 
 _TROUBLE = frozenset({Outcome.REJECTED.value, Outcome.SKIPPED.value, Outcome.FAILED.value})
