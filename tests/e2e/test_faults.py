@@ -74,6 +74,7 @@ CASES: dict[str, tuple[Faults, set[int]]] = {
     "an HTML 404 for a user": ([{"kind": "status", "code": 404, "body": "html", **LOOKS, "every": 2}], {0}),
     "a huge body": ([{"kind": "huge_body", "mebibytes": 30, **PAGES, "nth": 1}], {0}),
     "slow bytes": ([{"kind": "slow_bytes", "size": 200, "pause_ms": 2, **LOOKS, "every": 4}], {0}),
+    "reads that lag behind writes": ([{"kind": "stale_read", "ms": 400, "method": "GET"}], {0}),
     "a page that repeats": ([{"kind": "repeat_page", **PAGES, "times": LOSES}], {7}),
     "a page that comes back short": ([{"kind": "short_page", "rows": 3, **PAGES, "times": 3}], {0}),
     MOVING: (
