@@ -38,21 +38,26 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
         bug = error
         log.exception("run.bug")
     report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
-    _close_books(run, ledger, report)
+    _close_books(run, report)
     if bug is not None:
         raise bug
     return report
 
 
 def _named(run: Run, error: ReconcileError) -> ReconcileError:
-    """A stop for the deadline reaches the stages as an interruption; give it its name back."""
+    """A stop for the deadline reaches the stages as an interruption; give it its name and its remedy."""
+    remedy = "run it again" if run.command == "plan" else "finish it with: reconcile resume"
     if isinstance(error, Interrupted) and error.exit_code is ExitCode.STOPPED:
-        return DirectoryStopped(run.stop.why, hint="finish it with: reconcile resume")
+        return DirectoryStopped(run.stop.why, hint=remedy)
+    if isinstance(error, Interrupted):
+        error.hint = remedy
     return error
 
 
-def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
-    unfinished = ledger.applying and report.exit_code in _UNFINISHED
+def _close_books(run: Run, report: Report) -> None:
+    # Stopped on the way to its plan, it plans again when it is resumed.
+    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None
+    unfinished = run.command != "plan" and ended_early and report.verdict not in {"applied", "in_step"}
     row = RunRow(
         run_id=run.id,
         command=run.command,

@@ -192,9 +192,11 @@ def end_codes(
     if is_broken:
         codes.append(ExitCode.BUG)
     if outcomes is not None:
-        trouble = outcomes["rejected"] + outcomes["skipped"] + outcomes["failed"] + (drift.unknown or 0)
+        trouble = outcomes["rejected"] + outcomes["skipped"] + outcomes["failed"]
         codes += [ExitCode.INCOMPLETE] if trouble else []
         codes += [ExitCode.HELD] if outcomes["held"] and not canary else []
+    if drift.unknown:
+        codes.append(ExitCode.INCOMPLETE)
     if check and planned:
         codes.append(ExitCode.DRIFT)
     return foremost(codes)

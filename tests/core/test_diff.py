@@ -387,3 +387,13 @@ def test_tracking_says_whose_rows_the_source_has() -> None:
     assert comparison.is_tracked("kiwi")
     assert not comparison.is_tracked("wren")
     assert asdict(comparison.close(whole=True))["seen"] == 0
+
+
+def test_likely_witnesses_are_desired_users_that_should_have_some_of_a_group() -> None:
+    """A few of them are enough to find out whether an answer shows it."""
+    rows = [a_row(f"bird-{n}", tags="a") for n in range(20)]
+    comparison = a_comparison(a_row(tags=""), *rows, mapping=a_mapping("name", "tags", "metadata.a"))
+
+    assert comparison.likely("tags", {"kiwi", "bird-3", "wren"}) == ["bird-3"]
+    assert len(comparison.likely("tags", [f"bird-{n}" for n in range(20)])) == 10
+    assert comparison.likely("metadata", {"bird-3"}) == []

@@ -112,6 +112,15 @@ def test_a_collision_with_an_invalid_row_is_a_collision_still() -> None:
     assert "the name is empty" in desired.quarantined[0].detail
 
 
+@pytest.mark.parametrize("uid", ["", "0", "ki wi"])
+def test_rows_without_a_usable_uid_do_not_collide(uid: str) -> None:
+    """Nobody knows that they meant the same user."""
+    desired = a_desired(a_row(uid), a_row(uid))
+
+    assert [row.kind.value for row in desired.quarantined] == ["invalid", "invalid"]
+    assert desired.nameless == 2
+
+
 def test_a_large_collision_names_a_few() -> None:
     """The detail stays readable."""
     desired = a_desired(*[a_row("kiwi") for _ in range(9)])

@@ -13,6 +13,7 @@ from reconcile.core.plan import (
     decode_change,
     encode_change,
     head_of,
+    without_stuck,
 )
 from tests.builders import a_change, a_mapping, a_row, a_user, findings, the_changes
 
@@ -127,6 +128,26 @@ def test_newer_users_are_updated_or_left_and_never_deactivated(update_newer: boo
 
     assert [change.uid for change in the_changes(found, policy)] == uids
     assert class_counts(found, policy, frozenset())[GuardClass.DEACTIVATE] == 0
+
+
+@pytest.mark.parametrize(
+    ("stuck", "left"),
+    [
+        ([], ["name", "avatar"]),
+        ([("kiwi", "avatar", "")], ["name"]),
+        ([("kiwi", "name", "Kiwi"), ("kiwi", "avatar", "")], []),
+        ([("kiwi", "name", "Plum"), ("fig", "avatar", ""), ("kiwi", "role", "")], ["name", "avatar"]),
+    ],
+)
+def test_what_never_stuck_is_not_planned_again(stuck: list[tuple[str, str, str]], left: list[str]) -> None:
+    """The same value of the same user, and no other; the user stays drifted."""
+    found = findings([a_row()], [a_user(name="Lime", avatar="https://x")], mapping=MAPPING)
+
+    reduced, count = without_stuck(found, stuck)
+
+    assert [field for change in the_changes(reduced) for field in change.fields] == left
+    assert (count, reduced.situations, len(reduced.drifted_rows)) == (2 - len(left), found.situations, 1)
+    assert sum(class_counts(reduced, PlanPolicy(), frozenset()).values()) == len(left)
 
 
 @pytest.mark.parametrize(

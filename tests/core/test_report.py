@@ -153,12 +153,12 @@ def test_the_exit_code_tells_what_state_things_are_in(
     assert end_codes(tally, DriftCounts(), **but) == code
 
 
-def test_unknown_users_leave_an_apply_incomplete_and_a_plan_done() -> None:
+def test_unknown_users_leave_an_apply_and_a_plan_incomplete() -> None:
     """Something was asked for and could not be found out."""
     drift = DriftCounts(unknown=1)
 
     assert end_codes(empty_tally(), drift) is ExitCode.INCOMPLETE
-    assert end_codes(None, drift) is ExitCode.DONE
+    assert end_codes(None, drift, check=True, planned=1) is ExitCode.INCOMPLETE
 
 
 @pytest.mark.parametrize(

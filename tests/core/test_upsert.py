@@ -14,6 +14,7 @@ from reconcile.core.upsert import (
     Update,
     create_body,
     decide,
+    replacing_bodies,
     update_bodies,
     verify,
 )
@@ -137,11 +138,20 @@ def test_a_saved_plan_follows_a_move_of_our_own() -> None:
     assert told(decide(UPDATE, moved, terms)) == "update name"
 
 
-def test_a_field_that_the_policy_keeps_needs_no_write() -> None:
-    """An empty role in the source agrees with any role."""
+@pytest.mark.parametrize(("name", "decision"), [("Kiwi", "update name"), ("Lime", "already")])
+def test_a_field_that_the_policy_keeps_needs_no_write(name: str, decision: str) -> None:
+    """An empty role in the source agrees with any role, and stands in nobody's way."""
     change = a_change(desired={"name": "Lime", "role": None})
 
-    assert told(decide(change, a_record(name="Lime", role="vip"), the_terms())) == "already"
+    assert told(decide(change, a_record(name=name, role="vip"), the_terms())) == decision
+
+
+def test_once_something_was_sent_only_the_fields_of_the_change_are_looked_at() -> None:
+    """What else differs by now is the next run's matter."""
+    fields = (*FIELDS, "link")
+    change = a_change(desired=DESIRED | {"link": "https://x"})
+
+    assert told(decide(change, a_record(fields, name="Lime"), the_terms(compared=fields, sent=True))) == "applied"
 
 
 def test_an_agreeing_look_is_kept_for_the_books() -> None:
@@ -221,6 +231,29 @@ def test_metadata_is_written_whole_and_unset_only_where_nothing_foreign_goes(
 ) -> None:
     """Nobody documents whether an update merges or replaces it."""
     assert sent(tuple(desired), desired, metadata=held) == bodies
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "bodies"),
+    [
+        (
+            {"metadata.a": None, "metadata.b": '"2"'},
+            {"a": 1, "b": "2"},
+            [{"unset": ["metadata"]}, {"metadata": {"b": "2"}}],
+        ),
+        ({"metadata.a": None}, {"a": 1}, [{"unset": ["metadata"]}]),
+        ({"metadata.a": None}, {"a": 1, "foreign": 2}, []),
+        ({"metadata.a": None}, {}, []),
+        ({"metadata.a": '"x"'}, {"a": 1}, []),
+    ],
+)
+def test_where_the_service_merges_a_key_is_removed_unless_something_foreign_would_go(
+    desired: dict[str, str | None], held: dict[str, Any], bodies: list[dict[str, Any]]
+) -> None:
+    """Then the change cannot stick, and is said."""
+    found = replacing_bodies(tuple(desired), desired, a_record(tuple(desired), metadata=held))
+
+    assert msgspec.json.decode(msgspec.json.encode(found)) == bodies
 
 
 @pytest.mark.parametrize(

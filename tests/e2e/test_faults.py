@@ -133,3 +133,13 @@ def _creates(sandbox: Sandbox) -> Counter[str]:
         if entry.method == "POST" and entry.endpoint == "POST /users" and entry.status in {200, 201}:
             made[json.loads(entry.body or "{}")["uid"].lower()] += 1
     return made
+
+
+def test_a_user_that_the_directory_cannot_show_is_unknown(world: Shell, sandbox: Sandbox) -> None:
+    """It is neither missing nor in step, nothing is done to it, and a plan says that it is not complete."""
+    sandbox.fault("status", method="GET", path="/users/missing-1", code=503)
+    result = world("plan", "--json", *flags())
+
+    assert result.code == 4
+    assert (result.json["drift"]["unknown"], result.json["drift"]["missing"]) == (1, 1)
+    assert result.json["plan"]["create"] == 1

@@ -271,6 +271,7 @@ def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> N
         ('id,name,x\nkiwi,"a"b,"cut', 2),
         ('id,name\nkiwi,"', 2),
         ('id,name\r\n\r\nkiwi,"\r\n\r\n', 3),
+        ('id,name\nkiwi,"' + "x\n" * 70_000, 2),
     ],
 )
 def test_a_quote_that_is_open_at_the_end_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
