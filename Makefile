@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 
-.PHONY: help demo test check format lint types contracts lock clean
+.PHONY: help demo test soak check format lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(VENV)/.installed  ## Run the main job against a local look-alike of Come
 
 test: $(VENV)/.installed  ## Run the whole test suite
 	$(PYTEST)
+
+soak: $(VENV)/.installed  ## The tests with many times the generated cases, from a new seed; takes hours
+	TEST_SOAK=1 $(PYTEST) -o timeout=7200
 
 check: $(VENV)/.installed  ## Everything that CI checks
 	$(BIN)/ruff format --check .

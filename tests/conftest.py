@@ -11,8 +11,20 @@ import pytest
 
 from reconcile.cli import run
 from reconcile.sandbox.testing import Sandbox, running_sandbox
+from tests.scale import SEED_VARIABLE, is_soaking, new_seed, seed
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def pytest_configure() -> None:
+    """Draw the seed once; the workers inherit it with the environment."""
+    if is_soaking():
+        os.environ.setdefault(SEED_VARIABLE, str(new_seed()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what brings a generated case back."""
+    terminalreporter.write_line(f"generated cases came from {SEED_VARIABLE}={seed()}")
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ In a small world with one user for every kind of drift: for each value of each s
 them, the job has to end in step, or say exactly what it could not do; and what is not managed stays.
 """
 
-import os
-import random
-
 import pytest
 
 from reconcile.sandbox import describe
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.small_world import assert_untouched, flags
+from tests.scale import dice, how_many
 
 # What no known call can do where the service answers like this: said as rejected, exit code 4.
 IMPOSSIBLE = {
@@ -49,11 +47,11 @@ def test_a_list_without_an_end_is_refused(world: Shell, sandbox: Sandbox) -> Non
     assert sandbox.counters().writes == 0
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("RECONCILE_RANDOM_SWITCHES", "40"))))
-def test_random_answers_to_all_of_them(world: Shell, sandbox: Sandbox, seed: int) -> None:
+@pytest.mark.parametrize("case", range(how_many(40, soak=1000)))
+def test_random_answers_to_all_of_them(world: Shell, sandbox: Sandbox, case: int) -> None:
     """Whatever the combination: nothing foreign is touched, and what is left over is what was said."""
-    dice = random.Random(seed)  # noqa: S311 - repeatable, and named in the test's id
-    chosen = {row.name: dice.choice(row.values) for row in describe()} | {"past_end": "empty"}
+    draw = dice(case)
+    chosen = {row.name: draw.choice(row.values) for row in describe()} | {"past_end": "empty"}
     before = sandbox.users()
     sandbox.switch(**chosen)
     applied = world("apply", "--yes", "--json", *flags())
