@@ -12,7 +12,8 @@ from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.config import api_key, require_app, require_source
-from reconcile.core.frame import arrow, desire
+from reconcile.core.cells import arrow
+from reconcile.core.frame import desire
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 from reconcile.logs import remember_secret

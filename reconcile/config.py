@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from reconcile.errors import SettingsError
-from reconcile.settings import MAPPABLE, Column, Fields, Secret, Settings, seconds_of
+from reconcile.fields import Problems, read_fields, unknown, words_of
+from reconcile.settings import MAPPABLE, Secret, Settings, seconds_of
 
 __all__ = ["Flags", "api_key", "load", "require_app", "require_source"]
 
@@ -51,7 +51,6 @@ class Flags:
     maps: tuple[str, ...] = ()
 
 
-Problems = list[tuple[str, str]]
 Tree = dict[str, Any]
 
 
@@ -208,13 +207,13 @@ def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], proble
     known = [*_SECTIONS, "fields"]
     for section in tree:
         if section not in known:
-            problems.append(_unknown(section, known, "section "))
+            problems.append(unknown(section, known, "section "))
     parts: dict[str, Any] = {
         name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
     }
     location = _expand(parts["source"].location, environ, problems)
     parts["source"] = msgspec.structs.replace(parts["source"], location=location)
-    parts["fields"] = _fields(tree.get("fields"), maps, problems)
+    parts["fields"] = read_fields(tree.get("fields"), maps, problems)
     return Settings(**parts)
 
 
@@ -226,7 +225,7 @@ def _section(name: str, kind: type[msgspec.Struct], given: Any, problems: Proble
     values: Tree = {}
     for key, value in given.items():
         if key not in infos:
-            problems.append(_unknown(f"{name}.{key}", [f"{name}.{known}" for known in infos]))
+            problems.append(unknown(f"{name}.{key}", [f"{name}.{known}" for known in infos]))
             continue
         strangers = _strangers(f"{name}.{key}", value, infos[key].default)
         if strangers:
@@ -235,7 +234,7 @@ def _section(name: str, kind: type[msgspec.Struct], given: Any, problems: Proble
         try:
             values[key] = _convert(value, infos[key])
         except (msgspec.ValidationError, ValueError) as error:
-            problems.append((f"{name}.{key}: {_words(error)}", f"its default is {_shown(infos[key].default)}"))
+            problems.append((f"{name}.{key}: {words_of(error)}", f"its default is {_shown(infos[key].default)}"))
     return kind(**values)
 
 
@@ -244,7 +243,7 @@ def _strangers(path: str, value: Any, default: Any) -> Problems:
     if not isinstance(value, dict) or not isinstance(default, msgspec.Struct):
         return []
     known = default.__struct_fields__
-    return [_unknown(f"{path}.{key}", [f"{path}.{name}" for name in known]) for key in value if key not in known]
+    return [unknown(f"{path}.{key}", [f"{path}.{name}" for name in known]) for key in value if key not in known]
 
 
 def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
@@ -258,21 +257,9 @@ def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
     return msgspec.convert(value, info.type, strict=not isinstance(value, str))
 
 
-def _words(error: Exception) -> str:
-    return str(error).split(" - at `", maxsplit=1)[0]
-
-
 def _shown(default: Any) -> str:
     value = msgspec.to_builtins(default) if isinstance(default, msgspec.Struct) else default
     return msgspec.json.encode(value).decode()
-
-
-def _unknown(name: str, known: list[str], kind: str = "") -> tuple[str, str]:
-    near = get_close_matches(name, known, n=1)
-    return (
-        f"unknown {kind or 'setting '}{name}",
-        f"did you mean {near[0]}?" if near else "see: reconcile init",
-    )
 
 
 def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
@@ -286,40 +273,6 @@ def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> st
         return environ.get(match[1], "")
 
     return re.sub(r"\$\{(\w+)\}", value, location)
-
-
-def _fields(given: Any, maps: tuple[str, ...], problems: Problems) -> Fields:
-    table = dict(given) if isinstance(given, dict) else {}
-    if given is not None and not isinstance(given, dict):
-        problems.append(("[fields] is not a table", "write it as [fields] with keys below"))
-    metadata = table.pop("metadata", {})
-    if not isinstance(metadata, dict):
-        problems.append(("[fields.metadata] is not a table", "write it as [fields.metadata] with keys below"))
-        metadata = {}
-    wanted = {**table, **{f"metadata.{key}": value for key, value in metadata.items()}}
-    for pair in maps:
-        name, equals, column = (part.strip() for part in pair.partition("="))
-        if not equals or not name or not column:
-            problems.append((f"--map {pair} is not of the form field=column", "--map name=full_name"))
-        else:
-            wanted[name] = column
-    columns = {name: _column(name, value, problems) for name, value in wanted.items()}
-    return Fields({name: column for name, column in columns.items() if column}, is_given=given is not None)
-
-
-def _column(name: str, value: Any, problems: Problems) -> Column | None:
-    if name not in MAPPABLE and not name.startswith("metadata."):
-        problems.append(_unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")]))
-        return None
-    if name == "metadata.@private":
-        problems.append(("metadata.@private is not managed", "it belongs to the service's extensions"))
-        return None
-    try:
-        return Column(value) if isinstance(value, str) else msgspec.convert(value, Column)
-    except msgspec.ValidationError as error:
-        remedy = 'name a column, or write { column = "...", separator = "|" }'
-        problems.append((f"fields.{name}: {_words(error)}", remedy))
-        return None
 
 
 def _impossible(settings: Settings) -> Problems:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from reconcile.core.frame import Desired, arrow, desire, with_roles
+from reconcile.core.cells import arrow
+from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.guards import GuardVerdict, SourceLimits, judge_quarantine, judge_source
 from reconcile.core.report import SourceCounts
 from reconcile.errors import SourceError

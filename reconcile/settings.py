@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from reconcile.core.guards import ChangeGuard, GuardClass
-from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping
+from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping, Template, Transform
+from reconcile.core.metadata import METADATA_PREFIX
 from reconcile.core.plan import PlanPolicy
-from reconcile.core.users import METADATA_PREFIX, PROFILE_TEXT
+from reconcile.core.users import PROFILE_TEXT
 from reconcile.errors import SettingsError, SourceError
 
 __all__ = ["Secret", "Settings", "mapping_for", "seconds_of"]
@@ -95,11 +96,30 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The long form of a mapping entry."""
+    """The long form of a mapping entry: one of `column`, `template` and `constant`, and how it is read."""
 
-    column: str
+    column: str | None = None
+    template: str | None = None
+    constant: str | int | float | bool | None = None
+    transform: tuple[Transform, ...] = ()
     separator: str = "|"
     type: Literal["text", "number", "boolean", "json"] = "text"
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError where the text is given in no way or in two, or its template cannot be read."""
+        if sum(part is not None for part in (self.column, self.template, self.constant)) != 1:
+            raise ValueError("give one of column, template and constant")
+        _ = self.made_of
+
+    @property
+    def made_of(self) -> Template:
+        """How the text is put together."""
+        if self.column is not None:
+            return Template.of_column(self.column)
+        if self.template is not None:
+            return Template.read(self.template)
+        fixed = self.constant
+        return Template((str(fixed).lower() if isinstance(fixed, bool) else str(fixed),))
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -254,7 +274,7 @@ def mapping_for(settings: Settings, columns: tuple[str, ...]) -> Mapping:
         )
     rules = tuple(_rule(name, column) for name, column in mapped.items() if name != "uid")
     return Mapping(
-        uid_column=mapped["uid"].column,
+        uid=_rule("uid", mapped["uid"]),
         rules=rules,
         roles=settings.roles.map,
         keep_empty=settings.policy.empty == "keep",
@@ -264,4 +284,4 @@ def mapping_for(settings: Settings, columns: tuple[str, ...]) -> Mapping:
 def _rule(name: str, column: Column) -> ColumnRule:
     kind = ColumnKind(column.type) if name.startswith(METADATA_PREFIX) else ColumnKind.TEXT
     special = {"role": ColumnKind.ROLE, "tags": ColumnKind.TAGS}
-    return ColumnRule(name, column.column, special.get(name, kind), column.separator)
+    return ColumnRule(name, column.made_of, special.get(name, kind), column.separator, column.transform)

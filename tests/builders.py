@@ -10,7 +10,7 @@ import pyarrow as pa
 from reconcile.core.diff import Comparison, Findings, Freshness
 from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, as_frame, desire
 from reconcile.core.guards import GuardClass
-from reconcile.core.mapping import ColumnKind, ColumnRule
+from reconcile.core.mapping import ColumnKind, ColumnRule, Template
 from reconcile.core.mapping import Mapping as ColumnMapping
 from reconcile.core.plan import Action, Change, PlanPolicy, list_changes
 from reconcile.core.upsert import Terms
@@ -40,15 +40,20 @@ def a_mapping(
 ) -> ColumnMapping:
     """A mapping whose columns bear the names of their fields; the uid stands in the column `id`."""
     made = tuple(
-        rule if isinstance(rule, ColumnRule) else ColumnRule(rule, rule, _KINDS.get(rule, ColumnKind.TEXT))
+        rule if isinstance(rule, ColumnRule) else a_rule(rule, rule, _KINDS.get(rule, ColumnKind.TEXT))
         for rule in rules or FIELDS
     )
-    return ColumnMapping("id", made, dict(roles or {}), keep_empty)
+    return ColumnMapping(a_rule("uid", "id"), made, dict(roles or {}), keep_empty)
+
+
+def a_rule(field: str, column: str, kind: ColumnKind = ColumnKind.TEXT, **but: Any) -> ColumnRule:
+    """The rule of a field that is one column."""
+    return ColumnRule(field, Template.of_column(column), kind, **but)
 
 
 def a_typed(key: str, kind: ColumnKind) -> ColumnRule:
     """The rule of a typed metadata key."""
-    return ColumnRule(f"metadata.{key}", f"metadata.{key}", kind)
+    return a_rule(f"metadata.{key}", f"metadata.{key}", kind)
 
 
 def a_raw_frame(rows: Iterable[Row], columns: Iterable[str], first_row: int = 2) -> pd.DataFrame:

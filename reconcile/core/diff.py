@@ -17,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, arrow, as_frame
+from reconcile.core.cells import arrow
+from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
 from reconcile.core.lookup import UidIndex
 from reconcile.core.mapping import Mapping
 from reconcile.core.users import Situation, fingerprint

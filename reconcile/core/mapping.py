@@ -1,16 +1,23 @@
 """
-What the export's columns mean: which column feeds which managed field, and in which form.
+What the export's columns mean: which columns feed which managed field, and in which form.
 
-A value, made from the settings once the columns of the source are known.
+A value, made from the settings once the columns of the source are known. A cell goes three steps: the
+template puts the text together, the transforms change it, and its kind says how it is read.
 """
 
+import re
+from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reconcile.core.users import METADATA_PREFIX, PROFILE_TEXT
+from reconcile.core.ids import hash_suffix, lower, strip
+from reconcile.core.metadata import METADATA_PREFIX
+from reconcile.core.users import PROFILE_TEXT
 
-__all__ = ["ColumnKind", "ColumnRule", "Mapping", "field_order"]
+__all__ = ["ColumnKind", "ColumnRule", "Mapping", "Template", "Transform", "field_order"]
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
 class ColumnKind(StrEnum):
@@ -24,26 +31,105 @@ class ColumnKind(StrEnum):
     JSON = "json"
 
 
+class Transform(StrEnum):
+    """What may be done to a text before it is read."""
+
+    STRIP = "strip"
+    LOWER = "lower"
+    HASH_SUFFIX = "hash-suffix"
+
+    @property
+    def function(self) -> Callable[[str], str]:
+        """What it does to one text."""
+        return {Transform.STRIP: strip, Transform.LOWER: lower, Transform.HASH_SUFFIX: hash_suffix}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """
+    How a text is put together: literal, column, literal, column, ..., literal.
+
+    Law: len(literals) == len(columns) + 1. One column alone and a constant are templates too.
+    """
+
+    literals: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of_column(cls, name: str) -> "Template":
+        """Take the cell as it is."""
+        return cls(("", ""), (name,))
+
+    @classmethod
+    def read(cls, written: str) -> "Template":
+        """
+        Read what stands in the settings: names of columns in braces; a brace itself is written twice.
+
+        Raises: ValueError where a brace is left open, or holds no name.
+        """
+        literals, columns = [""], []
+        for found in _PIECE.finditer(written):
+            piece, name = found[0], found[1]
+            if piece in {"{", "}"} or name == "":
+                raise ValueError(
+                    f"a brace in {written!r} does not hold a column's name; a brace itself is doubled"
+                )
+            if name is None:
+                literals[-1] += {"{{": "{", "}}": "}"}.get(piece, piece)
+            else:
+                columns.append(name.strip())
+                literals.append("")
+        return cls(tuple(literals), tuple(columns))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one column and nothing else."""
+        return self.literals == ("", "")
+
+    def __str__(self) -> str:
+        if self.is_plain:
+            return f"column {self.columns[0]!r}"
+        if not self.columns:
+            return f"the constant {self.literals[0]!r}"
+        pieces = [text.replace("{", "{{").replace("}", "}}") for text in self.literals]
+        named = [f"{{{name}}}{text}" for name, text in zip(self.columns, pieces[1:], strict=True)]
+        return f"template {pieces[0] + ''.join(named)!r}"
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnRule:
-    """One managed field and the source column that it is read from."""
+    """One managed field (or `uid`), and how it is made of source columns."""
 
     field: str
-    column: str
+    template: Template
     kind: ColumnKind = ColumnKind.TEXT
     separator: str = "|"
+    transforms: tuple[Transform, ...] = ()
 
     @property
     def is_metadata(self) -> bool:
-        """Whether the field is a key of the metadata object."""
+        """Whether the field is a value in the metadata object."""
         return self.field.startswith(METADATA_PREFIX)
+
+    @property
+    def needs_every_column(self) -> bool:
+        """Whether one empty column empties the field: a key or a URL with a hole in it is a wrong one."""
+        return self.field in {"uid", "avatar", "link"}
+
+    def __str__(self) -> str:
+        steps = [str(self.template), *self.transforms]
+        if self.kind is ColumnKind.TAGS:
+            steps.append(f"split at {self.separator!r}")
+        elif self.kind not in {ColumnKind.TEXT, ColumnKind.ROLE}:
+            steps.append(f"as {self.kind}")
+        return ", ".join(steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """All rules of a run. `roles` translates the app's own words for roles; others pass as they are."""
 
-    uid_column: str
+    uid: ColumnRule
     rules: tuple[ColumnRule, ...]
     roles: MappingOf[str, str] = field(default_factory=dict)
     keep_empty: bool = False
@@ -56,7 +142,14 @@ class Mapping:
     @property
     def columns(self) -> tuple[str, ...]:
         """The source columns that are read, each once, in mapping order."""
-        return tuple(dict.fromkeys((self.uid_column, *(rule.column for rule in self.rules))))
+        return tuple(dict.fromkeys(name for rule in (self.uid, *self.rules) for name in rule.template.columns))
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Say what each field is made of, and how roles are translated; equal words mean the same mapping."""
+        rules = {rule.field: str(rule) for rule in sorted(self.rules, key=lambda rule: field_order(rule.field))}
+        roles = ", ".join(f"{app!r} is {role!r}" for app, role in sorted(self.roles.items()))
+        return {"uid": str(self.uid), **rules, **({"roles": roles} if roles else {})}
 
     def keeps_where_empty(self, name: str) -> bool:
         """Whether an empty cell leaves this field as the directory has it."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from reconcile.core.diff import Difference, Findings
 from reconcile.core.guards import GuardClass, GuardVerdict
-from reconcile.core.users import Reason, as_json, canonical_json, is_json_field
+from reconcile.core.normal import canonical_json
+from reconcile.core.users import Reason, as_json, is_json_field
 
 __all__ = [
     "Action",

@@ -12,9 +12,18 @@ from typing import Any
 import msgspec
 
 from reconcile.core.guards import GuardClass
+from reconcile.core.metadata import (
+    Path,
+    RawObject,
+    managed_metadata,
+    metadata_field,
+    metadata_path,
+    obstructed,
+    with_value,
+)
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
-from reconcile.core.users import Record, as_json, fingerprint, metadata_key
+from reconcile.core.users import Record, as_json, fingerprint
 
 __all__ = [
     "Create",
@@ -147,8 +156,12 @@ def _agrees(look: Record, terms: Terms) -> Settled:
 
 
 def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) -> Decision:
-    if not terms.metadata_proven and any(metadata_key(field) for field in fields):
+    if not terms.metadata_proven and managed_metadata(fields):
         return Settled(Outcome.SKIPPED, "unproven: no answer shows metadata, so it cannot be written whole")
+    blocked = [field for field in fields if (path := metadata_path(field)) and obstructed(look.metadata, path)]
+    if blocked:
+        # To write the inner key would take away a value that is not ours.
+        return Settled(Outcome.REJECTED, f"{blocked[0]} leads through a value that is no object")
     return Update(update_bodies(fields, change.desired, look), fields)
 
 
@@ -156,8 +169,11 @@ def create_body(change: Change) -> dict[str, Any]:
     """Give the POST body: the uid and every desired value that is not empty."""
     values = {field: text for field, text in change.desired.items() if text is not None}
     body: dict[str, Any] = {"uid": change.uid}
-    body |= {field: as_json(field, text) for field, text in values.items() if metadata_key(field) is None}
-    metadata = _managed(values)
+    body |= {field: as_json(field, text) for field, text in values.items() if metadata_path(field) is None}
+    metadata: dict[str, msgspec.Raw] = {}
+    for field, text in values.items():
+        path = metadata_path(field)
+        metadata = metadata if path is None else with_value(metadata, path, text)
     return body | ({"metadata": metadata} if metadata else {})
 
 
@@ -171,15 +187,13 @@ def update_bodies(
     """
     sets: dict[str, Any] = {}
     unset: list[str] = []
-    metadata: dict[str, Any] = dict(look.metadata)
+    metadata = look.metadata
     touches_metadata = False
     for field in fields:
-        key, text = metadata_key(field), desired[field]
-        if key is not None:
+        path, text = metadata_path(field), desired[field]
+        if path is not None:
             touches_metadata = True
-            metadata = {k: v for k, v in metadata.items() if k != key}
-            if text is not None:
-                metadata[key] = msgspec.Raw(text.encode())
+            metadata = with_value(metadata, path, text)
         elif text is None and field != "tags":
             unset.append(field)
         else:
@@ -192,11 +206,6 @@ def update_bodies(
     return tuple(body for body in (sets, {"unset": unset} if unset else {}) if body)
 
 
-def _managed(values: Mapping[str, str | None]) -> dict[str, Any]:
-    pairs = ((metadata_key(field), text) for field, text in values.items())
-    return {key: msgspec.Raw(text.encode()) for key, text in pairs if key is not None and text is not None}
-
-
 def replacing_bodies(
     fields: Iterable[str], desired: Mapping[str, str | None], look: Record
 ) -> tuple[dict[str, Any], ...]:
@@ -205,12 +214,18 @@ def replacing_bodies(
 
     Empty where that is not needed, or where something would go that is not ours to write back.
     """
-    gone = {key for field in fields if (key := metadata_key(field)) is not None and desired[field] is None}
-    managed = {key for field in desired if (key := metadata_key(field)) is not None}
-    if not gone & look.metadata.keys() or look.metadata.keys() - managed:
+    gone = [path for path in managed_metadata(fields) if desired[metadata_field(path)] is None]
+    rest = _without(look.metadata, gone)
+    foreign = _without(look.metadata, managed_metadata(desired))
+    if rest == look.metadata or foreign:
         return ()
-    rest = {key: value for key, value in look.metadata.items() if key not in gone}
     return ({"unset": ["metadata"]}, *([{"metadata": rest}] if rest else []))
+
+
+def _without(metadata: RawObject, paths: Iterable[Path]) -> RawObject:
+    for path in paths:
+        metadata = with_value(metadata, path, None)
+    return metadata
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -237,7 +252,7 @@ def verify(
     differing: list[str] = []
     unshown: list[str] = []
     for field in fields:
-        group = "metadata" if metadata_key(field) is not None else field
+        group = "metadata" if metadata_path(field) is not None else field
         hidden = group in {"tags", "metadata"} and group not in look.shown
         if hidden and (group not in shows or desired.get(field) is not None):
             unshown.append(field)

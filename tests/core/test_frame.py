@@ -12,11 +12,11 @@ from reconcile.core.frame import (
     desire,
     with_roles,
 )
-from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping
+from reconcile.core.mapping import ColumnKind, ColumnRule
 from reconcile.core.plan import Action
 from reconcile.core.upsert import create_body
 from reconcile.core.users import as_record
-from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_typed, a_user
+from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_rule, a_typed, a_user
 
 EMOJI = "\N{OWL}"
 URL = "https://example.org/"
@@ -254,7 +254,7 @@ def test_tags_are_split_at_the_separator_or_read_from_an_array(cell: str, tags: 
 
 def test_the_separator_of_tags_is_free() -> None:
     """Whatever the export uses."""
-    rule = ColumnRule("tags", "tags", ColumnKind.TAGS, separator=";")
+    rule = a_rule("tags", "tags", ColumnKind.TAGS, separator=";")
 
     assert the_value("tags", "fig;plum|pear", rule) == '["fig","plum|pear"]'
 
@@ -356,7 +356,7 @@ def test_an_empty_export_is_an_empty_state() -> None:
 
 def test_one_column_may_feed_several_fields() -> None:
     """The same cell as profile text and as metadata."""
-    mapping = Mapping("id", (ColumnRule("name", "label"), ColumnRule("metadata.label", "label")))
+    mapping = a_mapping(a_rule("name", "label"), a_rule("metadata.label", "label"))
     users = desire(a_raw_frame([{"id": "kiwi", "label": "Kiwi"}], ("id", "label")), mapping).users
 
     assert (users["name"].tolist(), users["metadata.label"].tolist()) == (["Kiwi"], ['"Kiwi"'])

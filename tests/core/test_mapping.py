@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.core.mapping import ColumnRule, Mapping, field_order
-from tests.builders import a_mapping
+from reconcile.core.mapping import field_order
+from tests.builders import a_mapping, a_rule
 
 
 def test_fields_are_shown_in_one_order_whatever_the_settings_say() -> None:
@@ -16,7 +16,7 @@ def test_fields_are_shown_in_one_order_whatever_the_settings_say() -> None:
 
 def test_a_column_that_feeds_two_fields_is_read_once() -> None:
     """The same cell may be a name and a metadata key."""
-    mapping = Mapping("id", (ColumnRule("name", "label"), ColumnRule("metadata.label", "label")))
+    mapping = a_mapping(a_rule("name", "label"), a_rule("metadata.label", "label"))
 
     assert mapping.columns == ("id", "label")
 

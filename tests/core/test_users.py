@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.users import (
-    as_json,
-    as_record,
-    canonical_json,
-    canonical_tags,
-    fingerprint,
-    fold_uid,
-    metadata_object,
-)
+from reconcile.core.metadata import metadata_object
+from reconcile.core.normal import canonical_json, canonical_tags
+from reconcile.core.users import as_json, as_record, fingerprint, fold_uid
 from tests.builders import a_record, a_user
 
 KELVIN = "\N{KELVIN SIGN}"

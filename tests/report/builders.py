@@ -6,6 +6,7 @@ import msgspec
 
 from reconcile.core.frame import Quarantined, QuarantineKind
 from reconcile.core.guards import GuardClass
+from reconcile.core.normal import canonical_json
 from reconcile.core.outcome import Outcome, Settled, empty_tally
 from reconcile.core.plan import Action, Change
 from reconcile.core.report import (
@@ -17,7 +18,7 @@ from reconcile.core.report import (
     RequestCounts,
     SourceCounts,
 )
-from reconcile.core.users import Reason, canonical_json
+from reconcile.core.users import Reason
 
 
 def a_change(text: str = "Plum", **but: Any) -> Change:

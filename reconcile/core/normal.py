@@ -1,0 +1,55 @@
+"""
+The normal form of a JSON value: one text for values that are equal, so that comparing is comparing texts.
+"""
+
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+__all__ = ["canonical_json", "canonical_raw", "canonical_tags"]
+
+_SAFE_INTEGER = 2**53
+
+
+def canonical_json(value: Any) -> str | None:
+    """
+    Write a JSON value so that equal values give equal text: keys sorted, 1.0 written as 1, null as None.
+
+    Raises: ValueError for NaN and the infinities, which are not JSON.
+    """
+    if value is None:
+        return None
+    return msgspec.json.encode(_plain_numbers(value), order="deterministic").decode()
+
+
+def _plain_numbers(value: Any) -> Any:
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError("not a JSON number")
+        return int(value) if value.is_integer() and abs(value) < _SAFE_INTEGER else value
+    if isinstance(value, dict):
+        return {key: _plain_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain_numbers(inner) for inner in value]
+    return value
+
+
+def canonical_raw(raw: msgspec.Raw) -> str | None:
+    """Give the canonical text of a JSON value that is still bytes."""
+    data = bytes(raw)
+    # A string without an escape is its own canonical form; most metadata values are that.
+    if data[:1] == b'"' and b"\\" not in data:
+        return data.decode()
+    try:
+        return canonical_json(msgspec.json.decode(data))
+    except (msgspec.DecodeError, RecursionError):
+        # 1e999, or thousands of brackets: never equal to a value of ours, and no reason to end a run.
+        return data.decode()
+
+
+def canonical_tags(tags: Iterable[str]) -> str | None:
+    """Write tags as the set that they are: trimmed, without blanks, sorted; None for no tags."""
+    unique = sorted({tag.strip() for tag in tags} - {""})
+    return canonical_json(unique) if unique else None
