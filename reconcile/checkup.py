@@ -8,16 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
-from reconcile.cometchat.gate import Gate, Stop
-from reconcile.config import api_key, require_app, require_source
+from reconcile.cometchat.gate import Gate
+from reconcile.config import require_app, require_source
 from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
-from reconcile.core.pacing import Budget, RateGroup
+from reconcile.core.pacing import RateGroup
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
-from reconcile.logs import remember_secret
-from reconcile.run import World
+from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
 from reconcile.store.lock import app_lock_path, hold
@@ -108,20 +106,11 @@ def _state(settings: Settings) -> tuple[str, str, str]:
 
 def _app(settings: Settings, world: World, roles: set[str]) -> Iterator[Finding]:
     try:
-        key = api_key(settings, world.environ)
+        with reading(settings, world) as (client, gate):
+            yield _key_file(settings, world)
+            yield from _answers(Directory(client, (), workers=1), gate, roles, settings)
     except SettingsError as error:
         yield Finding("key", "fail", error.message, error.hint, int(error.exit_code))
-        return
-    remember_secret(key)
-    yield _key_file(settings, world)
-    stop = Stop(world.monotonic)
-    gate = Gate({group: Budget(settings.limits.share) for group in RateGroup}, stop, world.monotonic)
-    app = settings.cometchat
-    client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
-    try:
-        yield from _answers(Directory(client, (), workers=1), gate, roles, settings)
-    finally:
-        client.close()
 
 
 def _key_file(settings: Settings, world: World) -> Finding:

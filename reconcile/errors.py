@@ -5,6 +5,7 @@ Every expected way for a run to end early, and the exit code that tells it to th
     |- SettingsError           flags, file, environment or state make no sense together (all problems at once)
     |- Declined                the operator said no at the prompt
     |- SourceError             the desired state cannot be read, or cannot be trusted
+    |- ReviewNeeded            how plans are made has changed; a person has to see one first
     |- PlanError               not the plan that was reviewed, too old, or for another app
     |- RunLocked               another run is at work
     |- DirectoryError          CometChat answered in a way that ends something
@@ -31,6 +32,7 @@ __all__ = [
     "Interrupted",
     "PlanError",
     "ReconcileError",
+    "ReviewNeeded",
     "RunLocked",
     "SettingsError",
     "SourceError",
@@ -122,6 +124,12 @@ class SourceError(ReconcileError):
     """The export cannot be read or must not be believed; nobody is changed because of it."""
 
     exit_code = ExitCode.SOURCE
+
+
+class ReviewNeeded(ReconcileError):
+    """The plan is made, and waits for somebody to look at it."""
+
+    exit_code = ExitCode.HELD
 
 
 class PlanError(ReconcileError):

@@ -52,9 +52,8 @@ def believe(run: Run, ledger: Ledger, desired: Desired) -> None:
 
 def check_roles(run: Run, ledger: Ledger, desired: Desired, known: frozenset[str]) -> Desired:
     """Quarantine the users of roles that the app lacks, and judge the share of rows that are out."""
-    roles, guard = run.settings.roles, run.settings.guards.max_quarantined
-    creatable = frozenset(role.lower() for role in roles.map.values()) if roles.create_missing else frozenset()
-    checked = with_roles(desired, known | creatable)
+    guard = run.settings.guards.max_quarantined
+    checked = with_roles(desired, known | run.settings.creatable_roles)
     ledger.note_source(ledger.source, checked)
     verdict = judge_quarantine(len(checked.quarantined), checked.rows, guard.percent, guard.floor)
     _refuse_held(run, ledger, (verdict,))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from reconcile.apply import Applier, Hands, Mode
@@ -17,8 +18,8 @@ from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, judge_changes
 from reconcile.core.plan import PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import Report, SourceCounts
-from reconcile.core.review import refusals, release
-from reconcile.errors import Declined, PlanError, SettingsError
+from reconcile.core.review import Declared, novelties, refusals, release
+from reconcile.errors import Declined, PlanError, ReviewNeeded, SettingsError
 from reconcile.fetch import Fetched, fetch
 from reconcile.intake import believe, check_roles, read
 from reconcile.ledger import Ledger
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 Confirm = Callable[[PlanHeader], bool]
 # The stages of a run that carries out a plan which was reviewed, and so may do only what it says.
 SAVED_STAGES = frozenset({"adopting", "applying_saved", "unfinished_saved"})
+_DECLARED = "declared"  # what the state file remembers of the last run that wrote
 
 
 def plan(run: Run) -> Report:
@@ -54,6 +56,7 @@ def apply(run: Run, confirm: Confirm) -> Report:
     def body(ledger: Ledger) -> None:
         supersede(run, ledger)
         made = _make_plan(run, ledger)
+        _see_reviewed(run, made)
         _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
         _create_roles(run, made)
         _carry_out(run, ledger, made, exact=False)
@@ -96,6 +99,7 @@ def resume(run: Run, stage: str) -> Report:
             )
         else:
             own = _make_plan(run, ledger)
+            _see_reviewed(run, own)
         _create_roles(run, own)
         _carry_out(run, ledger, own, exact=run.saved_plan)
 
@@ -118,6 +122,7 @@ def _make_plan(run: Run, ledger: Ledger) -> PlanFile:
         findings, fetched = _compare(run, ledger, desired, export)
     with run.stage("plan"):
         made = _write_plan(run, ledger, findings, fetched, desired)
+    ledger.notes += _novelties(run, made)
     _keep_baseline(run, findings, fetched, desired)
     return made
 
@@ -131,7 +136,6 @@ def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tupl
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
     comparison = Comparison(
         desired,
-        export.mapping,
         protect=run.settings.policy.protect,
         uncompared=uncompared,
         freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
@@ -171,6 +175,7 @@ def _write_plan(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, 
         fields=findings.fields,
         visible=findings.visible,
         settings=run.settings.digests(),
+        declared=run.settings.declared(desired.mapping),
         source=PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of),
         counts=action_counts(counts, held),
         guards=verdicts,
@@ -230,6 +235,22 @@ def _take_up(ledger: Ledger, own: PlanFile) -> None:
     ledger.note_plan(own)
 
 
+def _novelties(run: Run, made: PlanFile) -> list[str]:
+    """What is new in how plans are made since the last run that wrote."""
+    last = run.state.remembered(_DECLARED)
+    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+
+
+def _see_reviewed(run: Run, made: PlanFile) -> None:
+    """Ask for a reviewed plan where mapping or policy changed. Raises: ReviewNeeded."""
+    new = _novelties(run, made)
+    if new and made.count and not run.options.accept_mapping:
+        raise ReviewNeeded(
+            f"mapping or policy changed since the last run that wrote: {'; '.join(new)}",
+            hint=f"look at the plan, then: reconcile apply {run.id}; or, without a look: --accept-mapping",
+        )
+
+
 def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
     if made.count and not confirm(made.header):
         raise Declined("declined: nothing was written", hint=hint)
@@ -253,6 +274,9 @@ def _create_roles(run: Run, made: PlanFile) -> None:
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> None:
     ledger.applying = True
+    if made.count and made.header.declared:
+        words = msgspec.json.encode(Declared(run.id, made.header.declared)).decode()
+        run.state.remember(_DECLARED, words, run.world.now().isoformat(timespec="seconds"))
     run.state.advance(run.id, "applying_saved" if exact else "applying")
     settled = dict(run.state.outcomes(run.id))
     policy, as_of = run.settings.policy, made.header.source.as_of

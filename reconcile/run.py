@@ -37,7 +37,7 @@ from reconcile.store.artifacts import RunFolder, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
 
-__all__ = ["Options", "Run", "World", "open_run", "real_world", "recorded_settings"]
+__all__ = ["Options", "Run", "World", "open_run", "reading", "real_world", "recorded_settings"]
 
 log = structlog.get_logger()
 
@@ -68,6 +68,7 @@ class Options:
     limit: int | None = None
     release: Mapping[str, int] = field(default_factory=dict)
     accept_source: bool = False
+    accept_mapping: bool = False
     expect_rows: int | None = None
     require_state: bool = False
 
@@ -186,6 +187,20 @@ def open_run(
             row = RunRow(run_id, command, "planning", started.isoformat())
             state.begin(row, settings=_settings_text(settings), version=__version__)
         yield run
+
+
+@contextmanager
+def reading(settings: Settings, world: World) -> Iterator[tuple[Client, Gate]]:
+    """Talk to the app without a run: for commands that only look. Raises: SettingsError where there is no key."""
+    key = api_key(settings, world.environ)
+    remember_secret(key)
+    gate = Gate(_budgets(settings), Stop(world.monotonic), world.monotonic)
+    app = settings.cometchat
+    client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+    try:
+        yield client, gate
+    finally:
+        client.close()
 
 
 def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:

@@ -87,11 +87,14 @@ location = <location>
 # as_of = "2026-01-31T02:00:00Z"   # when the export was true; default: the file's time
 
 [fields]                   # CometChat field = source column; only these are compared and written
+# Also: { template = "{first} {last}" }, { constant = "x" }, and for ids that CometChat does not take:
+# uid = { column = "email", transform = ["strip", "lower", "hash-suffix"] }
 <fields>
 
 # [fields.metadata]        # metadata key = source column; other keys stay as they are
 # country = "country"
 # logins = { column = "n", type = "number" }   # text, number, boolean, json
+# address.city = "city"    # a value in an inner object
 
 [roles]
 # map = { free = "default", pro = "premium" }  # a value that is not in it is used as it is

@@ -214,6 +214,24 @@ class Settings(msgspec.Struct, frozen=True):
     run: Run = Run()
     file: str = ""
 
+    def declared(self, mapping: Mapping) -> dict[str, str]:
+        """Say in words, by key, how plans are made: the mapping, and what of the policy bears on a plan."""
+        policy = msgspec.to_builtins(self.policy, str_keys=True)
+        policy.pop("plan_max_age")
+        return {
+            **{f"fields.{name}": words for name, words in mapping.words.items()},
+            **{f"policy.{name}": str(value) for name, value in policy.items()},
+        }
+
+    @property
+    def creatable_roles(self) -> frozenset[str]:
+        """The roles that may be created where the app lacks them."""
+        return (
+            frozenset(role.lower() for role in self.roles.map.values())
+            if self.roles.create_missing
+            else frozenset()
+        )
+
     @property
     def run_dir(self) -> Path:
         """The run directory."""

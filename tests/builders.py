@@ -36,14 +36,17 @@ def a_record(fields: tuple[str, ...] = FIELDS, **but: Any) -> Record:
 
 
 def a_mapping(
-    *rules: str | ColumnRule, roles: Mapping[str, str] | None = None, keep_empty: bool = False
+    *rules: str | ColumnRule,
+    roles: Mapping[str, str] | None = None,
+    keep_empty: bool = False,
+    uid: ColumnRule | None = None,
 ) -> ColumnMapping:
     """A mapping whose columns bear the names of their fields; the uid stands in the column `id`."""
     made = tuple(
         rule if isinstance(rule, ColumnRule) else a_rule(rule, rule, _KINDS.get(rule, ColumnKind.TEXT))
         for rule in rules or FIELDS
     )
-    return ColumnMapping(a_rule("uid", "id"), made, dict(roles or {}), keep_empty)
+    return ColumnMapping(uid or a_rule("uid", "id"), made, dict(roles or {}), keep_empty)
 
 
 def a_rule(field: str, column: str, kind: ColumnKind = ColumnKind.TEXT, **but: Any) -> ColumnRule:
@@ -90,7 +93,7 @@ def a_comparison(
     """A comparison that has seen nothing so far."""
     mapping = mapping or a_mapping()
     freshness = Freshness(as_of, dict(ours or {}))
-    return Comparison(a_desired(*rows, mapping=mapping), mapping, protect=protect, freshness=freshness)
+    return Comparison(a_desired(*rows, mapping=mapping), protect=protect, freshness=freshness)
 
 
 def feed(comparison: Comparison, *users: DirectoryUser) -> Comparison:

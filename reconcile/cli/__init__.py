@@ -22,6 +22,7 @@ _COMMANDS = {
     "plan": "Dry run: say what would change, and write nothing to CometChat.",
     "apply": "Plan and apply in one go, or apply exactly the plan of a run.",
     "resume": "Finish a run that was stopped or killed.",
+    "explain": "One user end to end: row, mapping, directory record, decision, history.",
     "runs": "List past runs.",
     "report": "Show the report of a run again, in any format.",
     "sandbox": "Serve a local look-alike of CometChat.",

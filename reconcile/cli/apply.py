@@ -16,6 +16,7 @@ __all__ = ["command"]
 @run_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
+@click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping or policy without a review.")
 @click.option("--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass.")
 @output_options
 def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[str, ...], **given: Any) -> int:
@@ -38,6 +39,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         limit=limit,
         release=released,
         accept_source=given.pop("accept_source"),
+        accept_mapping=given.pop("accept_mapping"),
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
     )

@@ -122,6 +122,13 @@ class Directory:
             self._learn("get", [user])
         return user
 
+    def find(self, uid: str) -> DirectoryUser | None:
+        """Find one user, active or deactivated, with everything that any kind of answer shows of it."""
+        user = self.get(uid)
+        if user is None:
+            return self._search(uid, ("onlyDeactivated", "1"))
+        return user if len(as_record(user, ()).shown) == 2 else self._completed(user, settling=False)
+
     def get_each(self, uids: Sequence[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
         """Get many users, several at a time, in their order."""
         with ThreadPoolExecutor(self._workers) as pool:
@@ -174,17 +181,22 @@ class Directory:
 
     def _completed(self, user: DirectoryUser, *, settling: bool) -> DirectoryUser:
         """Add what the list shows of a user; unchanged where the list does not find it by its uid."""
-        search = (("searchKey", user.uid), ("searchIn", "uid"))
+        row = self._search(user.uid, settling=settling)
+        if row is None:
+            return user
+        tags = row.tags if user.tags is msgspec.UNSET else user.tags
+        metadata = row.metadata if user.metadata is msgspec.UNSET else user.metadata
+        return msgspec.structs.replace(user, tags=tags, metadata=metadata)
+
+    def _search(self, uid: str, *more: tuple[str, str], settling: bool = False) -> DirectoryUser | None:
+        """Look a user up in the list; what it begins may begin many other uids."""
+        search = (("searchKey", uid), ("searchIn", "uid"), *more)
         for number in range(self.first_page, self.first_page + _SEARCH_PAGES):
             rows = self._list(number, *search, settling=settling)
-            row = next((row for row in rows if row.uid == user.uid), None)
-            if row is not None:
-                tags = row.tags if user.tags is msgspec.UNSET else user.tags
-                metadata = row.metadata if user.metadata is msgspec.UNSET else user.metadata
-                return msgspec.structs.replace(user, tags=tags, metadata=metadata)
-            if not rows:
-                break
-        return user
+            row = next((row for row in rows if row.uid.lower() == uid), None)
+            if row is not None or not rows:
+                return row
+        return None
 
     def _get_or_unknown(self, uid: str) -> DirectoryUser | Unknown | None:
         try:

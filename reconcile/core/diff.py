@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from reconcile.core.cells import arrow
 from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
 from reconcile.core.lookup import UidIndex
-from reconcile.core.mapping import Mapping
 from reconcile.core.users import Situation, fingerprint
 
 __all__ = ["Comparison", "Difference", "Findings", "Freshness", "differs"]
@@ -169,7 +168,6 @@ class Comparison:
     def __init__(
         self,
         desired: Desired,
-        mapping: Mapping,
         *,
         protect: Sequence[str] = (),
         uncompared: Iterable[str] = (),
@@ -180,7 +178,7 @@ class Comparison:
         self._uids = arrow(desired.users["uid"])
         self._fields = desired.fields
         self._compared = tuple(field for field in desired.fields if field not in set(uncompared))
-        self._keeps = frozenset(field for field in desired.fields if mapping.keeps_where_empty(field))
+        self._keeps = frozenset(field for field in desired.fields if desired.mapping.keeps_where_empty(field))
         self._columns = {field: arrow(desired.users[field]) for field in desired.fields}
         self._freshness = freshness or Freshness(None, {})
         self._index = UidIndex(self._uids)

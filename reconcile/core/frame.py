@@ -71,7 +71,12 @@ class Desired:
     users: pd.DataFrame
     quarantined: tuple[Quarantined, ...]
     rows: int
-    fields: tuple[str, ...]
+    mapping: Mapping
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The managed fields, in the order in which they are always shown."""
+        return self.mapping.fields
 
     @property
     def shielded_uids(self) -> frozenset[str]:
@@ -120,7 +125,7 @@ def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = 
     table = pa.table({**columns, SOURCE_ROW: pa.array(rows)}).filter(pa.array(~bad))
     every = sorted((*ragged, *quarantined), key=lambda row: row.source_row)
     total = len(raw) + len(every) - len(quarantined)
-    return Desired(table.to_pandas(types_mapper=pd.ArrowDtype), tuple(every), total, mapping.fields)
+    return Desired(table.to_pandas(types_mapper=pd.ArrowDtype), tuple(every), total, mapping)
 
 
 def _column(raw: pd.DataFrame, rule: ColumnRule, mapping: Mapping, problems: Problems) -> pa.Array:

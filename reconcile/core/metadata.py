@@ -47,7 +47,7 @@ def metadata_path(field: str) -> Path | None:
         return None
     written = field.removeprefix(METADATA_PREFIX)
     path = tuple(quoted or bare for quoted, bare in _STEP.findall(written))
-    if not all(path) or metadata_field(path) != METADATA_PREFIX + written:
+    if not path or not all(path) or metadata_field(path) != METADATA_PREFIX + written:
         raise ValueError(f"{written!r} is no path of metadata keys")
     return path
 

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-__all__ = ["Outcome", "Settled", "empty_tally"]
+__all__ = ["Outcome", "PastChange", "Settled", "empty_tally"]
 
 
 class Outcome(StrEnum):
@@ -45,3 +46,14 @@ def empty_tally(counts: Mapping[str, int] | None = None) -> Counter[str]:
     tally = Counter({outcome.value: 0 for outcome in Outcome})
     tally.update(counts or {})
     return tally
+
+
+class PastChange(msgspec.Struct, frozen=True):
+    """What a run did about one user, or was about to do; `outcome` None where nobody knows yet."""
+
+    run_id: str
+    action: str
+    outcome: str | None
+    detail: str
+    before: dict[str, Any]
+    after: dict[str, Any]

@@ -102,7 +102,8 @@ class PlanHeader(msgspec.Struct, frozen=True):
     What stands in front of the changes: enough to refuse the plan where it does not belong.
 
     `visible` are the managed fields that a fingerprint covers; `settings` holds a digest each of the
-    sections that decide what is written; `unproven` the field groups that no directory row showed;
+    sections that decide what is written, and `declared` the mapping and the policy in words, by key;
+    `unproven` the field groups that no directory row showed;
     `witnesses` a uid each that showed a group.
     """
 
@@ -113,6 +114,7 @@ class PlanHeader(msgspec.Struct, frozen=True):
     fields: tuple[str, ...]
     visible: tuple[str, ...]
     settings: dict[str, str]
+    declared: dict[str, str]
     source: PlanSource
     counts: dict[str, int]
     guards: tuple[GuardVerdict, ...]

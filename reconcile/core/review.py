@@ -1,4 +1,4 @@
-"""Whether a saved plan may be carried out here and now, and which of its held classes a person released."""
+"""What a person has to have seen: whether a saved plan may be carried out, and what is new in how plans are made."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,24 @@ import msgspec
 from reconcile.core.guards import GuardClass, GuardVerdict
 from reconcile.core.plan import PlanHeader
 
-__all__ = ["refusals", "release"]
+__all__ = ["Declared", "novelties", "refusals", "release"]
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """The mapping and the policy, in words by key, of the last run that wrote."""
+
+    run_id: str
+    words: dict[str, str]
+
+
+def novelties(declared: Mapping[str, str], last: Declared | None) -> list[str]:
+    """Say where mapping and policy differ from those of the last run that wrote; nothing where none did."""
+    before = declared if last is None else last.words
+    return [
+        f"{key} is {declared.get(key, 'not set')}, and was {before.get(key, 'not set')} in run {last.run_id}"
+        for key in sorted(declared.keys() | before.keys())
+        if last is not None and declared.get(key) != before.get(key)
+    ]
 
 
 def refusals(

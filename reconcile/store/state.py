@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.guards import Bases
-from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, plain
 from reconcile.errors import SettingsError, StateError
 
@@ -97,6 +97,18 @@ class StateReader:
         sql = "SELECT seq, outcome, detail, updated_at, fingerprint FROM outcomes WHERE run_id = ? ORDER BY seq"
         for seq, outcome, detail, updated_at, fingerprint in self._rows(sql, run_id):
             yield seq, Settled(Outcome(outcome), detail, updated_at, fingerprint)
+
+    def history(self, uid: str) -> Iterator[PastChange]:
+        """Give what past runs did about one user, oldest first."""
+        sql = (
+            "SELECT o.run_id, o.seq, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
+            " LEFT JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq WHERE o.uid = ?1"
+            " UNION ALL SELECT i.run_id, i.seq, i.action, NULL, '', i.before, i.after FROM intents i WHERE i.uid = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq) ORDER BY 1, 2"
+        )
+        for run_id, _, action, outcome, detail, before, after in self._rows(sql, uid):
+            states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
+            yield PastChange(run_id, action, outcome, detail, *states)
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent and have no outcome."""

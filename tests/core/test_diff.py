@@ -357,7 +357,7 @@ def test_unmanaged_is_not_known_after_a_fetch_by_uid() -> None:
 def test_fields_that_are_not_compared_never_differ() -> None:
     """No row showed them, so their absence proves nothing."""
     mapping = a_mapping("name", "tags")
-    blind = Comparison(a_desired(a_row(tags="fig"), mapping=mapping), mapping, uncompared=["tags"])
+    blind = Comparison(a_desired(a_row(tags="fig"), mapping=mapping), uncompared=["tags"])
 
     assert situations(feed(blind, a_user()).close(whole=True)) == {"in_step": 1}
 

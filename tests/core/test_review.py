@@ -19,6 +19,7 @@ HEADER = PlanHeader(
     fields=("name",),
     visible=("name",),
     settings={"source": "1", "policy": "2"},
+    declared={},
     source=PlanSource("users.csv", 3, None, None),
     counts={"update": 12, "held": 12},
     guards=(GuardVerdict("update", 12, 100, 10, "held", "release", "12 is over the limit of 10"),),

@@ -37,6 +37,7 @@ def a_header(**but: Any) -> PlanHeader:
         created_at="2026-11-23T02:15:00+00:00",
         fields=("name", "tags"),
         visible=("name",),
+        declared={"fields.name": "column 'full_name'"},
         settings={"source": "ab", "fields": "cd"},
         source=PlanSource("users.csv", 3, "00ff", None),
         counts={"create": 0, "update": 3, "reactivate": 0, "deactivate": 0, "held": 0},

@@ -1,0 +1,86 @@
+"""
+One user end to end: its rows, what the mapping makes of them, its directory record, the decision, its history.
+
+Reads only, and takes no lock.
+"""
+
+from collections.abc import Iterator
+
+from reconcile.cometchat.directory import Directory
+from reconcile.core.cells import arrow
+from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.frame import Desired, actual_frame, desire, with_roles
+from reconcile.core.plan import list_changes, without_stuck
+from reconcile.core.trace import Explanation, rows_of, trace
+from reconcile.core.users import DirectoryUser, as_record, fold_uid
+from reconcile.run import World, reading
+from reconcile.settings import Settings, mapping_for
+from reconcile.sources import Export, read_export
+from reconcile.store.state import StateReader
+
+__all__ = ["explain"]
+
+
+def explain(settings: Settings, world: World, wanted: str) -> Explanation:
+    """
+    Explain one user, named by its uid or by the id that the source has for it.
+
+    Raises: SourceError, SettingsError, DirectoryError, StateError.
+    """
+    now = world.now().timestamp()
+    export = read_export(settings.source, lambda columns: mapping_for(settings, columns), now)
+    rows = rows_of(export.frame, export.mapping, wanted)
+    desired = desire(rows, export.mapping)
+    uid = _uid_of(desired, wanted)
+    state = StateReader(settings.run_dir / "state.sqlite")
+    with reading(settings, world) as (client, _):
+        directory = Directory(client, desired.fields, workers=1)
+        desired = with_roles(desired, directory.roles() | settings.creatable_roles)
+        user = directory.find(uid) if fold_uid(uid) else None
+    findings, stuck = _compare(settings, export, desired, user, state)
+    changes = tuple(list_changes(findings, settings.policy.for_plan, state.own_deactivations()))
+    return Explanation(
+        uid=uid,
+        rows=trace(rows, export.mapping),
+        quarantined={row.source_row: f"{row.kind}: {row.detail}" for row in desired.quarantined},
+        record=None if user is None else as_record(user, desired.fields),
+        situation=next((name for name, count in findings.situations.items() if count), None),
+        decision=changes,
+        why=tuple(_why(settings, desired, user, findings, stuck)),
+        history=tuple(state.history(uid)),
+    )
+
+
+def _uid_of(desired: Desired, wanted: str) -> str:
+    found = [row.uid for row in desired.quarantined if row.uid] or arrow(desired.users["uid"]).to_pylist()
+    return str(found[0]) if found else fold_uid(wanted) or wanted
+
+
+def _compare(
+    settings: Settings, export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader
+) -> tuple[Findings, int]:
+    freshness = Freshness(export.as_of_unix_s, state.own_writes())
+    comparison = Comparison(desired, protect=settings.policy.protect, freshness=freshness)
+    if user is not None:
+        comparison.see(actual_frame([user], desired.fields))
+    comparison.settle_missing(comparison.unseen())
+    return without_stuck(comparison.close(whole=True), state.stuck())
+
+
+def _why(
+    settings: Settings, desired: Desired, user: DirectoryUser | None, findings: Findings, stuck: int
+) -> Iterator[str]:
+    if not len(desired.users):
+        yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
+    if user is None:
+        yield "the directory does not have it, neither active nor deactivated"
+    if findings.unmanaged:
+        yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
+    if findings.shielded:
+        yield "it is protected, or shielded by a quarantined row: left alone"
+    if findings.newer:
+        yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"
+    if len(findings.deactivated_rows):
+        yield f"it is deactivated, and policy.deactivated is {settings.policy.deactivated} (what our own runs did)"
+    if stuck:
+        yield f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
