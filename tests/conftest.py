@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from reconcile.cli import run
 from reconcile.sandbox.testing import Sandbox, running_sandbox
@@ -84,7 +85,7 @@ class Shell:
 @pytest.fixture
 def shell(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Shell:
+) -> Iterator[Shell]:
     """The command line, set up for the sandbox and the sample export."""
     for name in [name for name in os.environ if name.startswith(("COMETCHAT_", "RECONCILE_"))]:
         monkeypatch.delenv(name)
@@ -97,4 +98,6 @@ def shell(
     monkeypatch.setenv("COMETCHAT_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("COMETCHAT_API_KEY", sandbox.api_key)
     monkeypatch.setenv("NO_COLOR", "1")
-    return Shell(folder, capsys)
+    yield Shell(folder, capsys)
+    # Its log goes to a stream that ends with the test.
+    structlog.reset_defaults()

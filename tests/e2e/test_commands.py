@@ -176,7 +176,7 @@ def test_a_user_that_comes_back_is_reactivated_when_it_was_us(bare: Shell, sandb
     bare.write("users.csv", _rows(1))
     bare("apply", "--yes", "--set", "policy.unmanaged=deactivate")
     bare.write("users.csv", _rows(3, u1="Robin"))
-    result = bare("apply", "--yes", "--json", "--set", "policy.deactivated=reactivate")
+    result = bare("apply", "--yes", "--json", "--set", "policy.deactivated=reactivate", "--accept-mapping")
     users = sandbox.users()
 
     assert result.code == 0
