@@ -250,6 +250,8 @@ def _plan_line(verdict: str, counts: str, plan: PlanCounts) -> str:
             return f"Plan: {counts}."
         case "planned_held":
             return f"Plan: {counts}; {_n(plan.held)} of them are held by a guard."
+        case "held":
+            return f"Held for a review: {counts}; nothing was written."
         case _:
             return f"Ended early ({verdict}); nothing was written."
 
