@@ -63,8 +63,11 @@ class Upserter:
         decision = decide(change, look, terms)
         if isinstance(decision, Settled):
             return decision
-        before = {} if look is None else {name: look.values.get(name) for name in change.fields}
-        self._hands.state.intend(self._hands.run_id, change, before)
+        # In one go more may be written than the plan saw; what is taken back later is what was written.
+        fields = decision.fields if isinstance(decision, Update) else change.fields
+        before = {} if look is None else {name: look.values.get(name) for name in fields}
+        after = {name: change.desired.get(name) for name in fields}
+        self._hands.state.intend(self._hands.run_id, change, before, after)
         return self._send(change, decision, terms)
 
     def _send(self, change: Change, decision: Create | Update, terms: Terms) -> Settled:

@@ -49,9 +49,15 @@ def empty_tally(counts: Mapping[str, int] | None = None) -> Counter[str]:
 
 
 class PastChange(msgspec.Struct, frozen=True):
-    """What a run did about one user, or was about to do; `outcome` None where nobody knows yet."""
+    """
+    What a run did about one user, or was about to do; `outcome` None where nobody knows yet.
+
+    `before` and `after` hold the fields that it wrote, as plain JSON; empty where it sent nothing.
+    """
 
     run_id: str
+    seq: int
+    uid: str
     action: str
     outcome: str | None
     detail: str

@@ -29,6 +29,9 @@ __all__ = [
     "decode_change",
     "encode_change",
     "list_changes",
+    "normal",
+    "plain",
+    "restoring",
     "without_stuck",
 ]
 
@@ -230,6 +233,18 @@ def classify(field: str, value: str | None) -> GuardClass:
     return next(kind for kind, belongs in _SPLIT if belongs(field, value))
 
 
+def restoring(
+    uid: str, values: Mapping[str, str | None], held: Mapping[str, str | None], seen: str
+) -> Iterator[Change]:
+    """Give the updates that write `values` over what is `held`, one a class; `seen` sums up the record."""
+    for kind, _ in _SPLIT:
+        fields = tuple(field for field, value in values.items() if classify(field, value) is kind)
+        if fields:
+            before = {field: held.get(field) for field in fields}
+            desired = {field: values[field] for field in fields}
+            yield Change(0, uid, Action.UPDATE, kind, fields, before, desired, fingerprint=seen)
+
+
 def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[str, ...]) -> Change:
     reasons = {Reason.ROLE_MISMATCHED if field == "role" else Reason.STALE for field in fields}
     return Change(
@@ -282,7 +297,8 @@ def plain(values: Mapping[str, str | None]) -> dict[str, Any]:
     return {field: as_json(field, text) for field, text in values.items()}
 
 
-def _normal(values: Mapping[str, Any]) -> dict[str, str | None]:
+def normal(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Give plain JSON values back in normal form."""
     return {field: canonical_json(value) if is_json_field(field) else value for field, value in values.items()}
 
 
@@ -316,8 +332,8 @@ def decode_change(line: bytes) -> Change:
         action=read.action,
         guard_class=read.guard_class,
         fields=read.fields,
-        before=_normal(read.before),
-        desired=_normal(read.desired),
+        before=normal(read.before),
+        desired=normal(read.desired),
         reasons=read.reasons,
         fingerprint=read.fingerprint,
         source_row=read.source_row,

@@ -21,6 +21,7 @@ import msgspec
 from reconcile.core.guards import Bases
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, plain
+from reconcile.core.users import Values
 from reconcile.errors import SettingsError, StateError
 
 __all__ = ["Baseline", "RunRow", "State", "StateReader"]
@@ -101,14 +102,31 @@ class StateReader:
     def history(self, uid: str) -> Iterator[PastChange]:
         """Give what past runs did about one user, oldest first."""
         sql = (
-            "SELECT o.run_id, o.seq, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
+            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
             " LEFT JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq WHERE o.uid = ?1"
-            " UNION ALL SELECT i.run_id, i.seq, i.action, NULL, '', i.before, i.after FROM intents i WHERE i.uid = ?1"
+            " UNION ALL SELECT i.run_id, i.seq, i.uid, i.action, NULL, '', i.before, i.after FROM intents i"
+            " WHERE i.uid = ?1"
             " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq) ORDER BY 1, 2"
         )
-        for run_id, _, action, outcome, detail, before, after in self._rows(sql, uid):
+        yield from self._past(sql, uid)
+
+    def written(self, run_id: str) -> Iterator[PastChange]:
+        """
+        Give the changes of a run that reached the directory, by uid.
+
+        A change that did not stick counts too: some of its fields may have stuck.
+        """
+        sql = (
+            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
+            " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
+            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected') ORDER BY o.uid, o.seq"
+        )
+        yield from self._past(sql, run_id)
+
+    def _past(self, sql: str, key: str) -> Iterator[PastChange]:
+        for *known, before, after in self._rows(sql, key):
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
-            yield PastChange(run_id, action, outcome, detail, *states)
+            yield PastChange(*known, *states)
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent and have no outcome."""
@@ -237,8 +255,14 @@ class State(StateReader):
         facts = (row.state, row.finished_at, row.exit_code, row.verdict, row.headline, row.writes)
         self._put(sql, (*facts, report.decode(), row.run_id), durable=True)
 
-    def intend(self, run_id: str, change: Change, before: dict[str, str | None]) -> None:
-        """Record what is about to be sent, durably. Raises: StateError; then nothing may be sent."""
+    def intend(self, run_id: str, change: Change, before: Values, after: Values | None = None) -> None:
+        """
+        Record what is about to be sent, durably: the fields to write, as they are and as they are to be
+        (None: what the change says).
+
+        A second try of the same change keeps what stood there before the first.
+        Raises: StateError; then nothing may be sent.
+        """
         self._put(
             "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
@@ -248,7 +272,7 @@ class State(StateReader):
                 change.action,
                 change.guard_class,
                 msgspec.json.encode(plain(before)).decode(),
-                msgspec.json.encode(plain(change.after)).decode(),
+                msgspec.json.encode(plain(change.after if after is None else after)).decode(),
             ),
             durable=True,
         )

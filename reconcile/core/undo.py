@@ -1,0 +1,123 @@
+"""
+The way back: the changes that take away what a run wrote, and nothing that somebody else wrote since.
+
+Pure. It compares the journal of the run with the directory as it is now, field by field.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import msgspec
+
+from reconcile.core.guards import GuardClass
+from reconcile.core.mapping import field_order
+from reconcile.core.outcome import Outcome, PastChange
+from reconcile.core.plan import Action, Change, normal, restoring
+from reconcile.core.users import Record, fingerprint
+
+__all__ = ["Undoing", "undo_changes", "undone_fields"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """The changes back, numbered and in plan order, and (uid, what) for everything that is left as it is."""
+
+    changes: tuple[Change, ...]
+    left: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """What a run did to one user: fields before and after, and whether it ended switched on, off, or neither."""
+
+    uid: str
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+    activity: Action | None
+
+
+def undone_fields(written: Iterable[PastChange]) -> tuple[str, ...]:
+    """Give every field that a run wrote, in the order in which fields are shown."""
+    return tuple(sorted({field for past in written for field in past.after}, key=field_order))
+
+
+def undo_changes(written: Iterable[PastChange], looks: Mapping[str, Record | None]) -> Undoing:
+    """
+    Say how to take back what a run wrote.
+
+    `written` are its changes that reached the directory; `looks` the users as they are now (None: not active).
+    A user that it created ends deactivated, one that it switched off is switched on, and a field is put back
+    where it still holds what was written.
+    """
+    fields = undone_fields(written := tuple(written))
+    changes: list[Change] = []
+    left: list[tuple[str, str]] = []
+    for deed in _deeds(written):
+        look = looks.get(deed.uid)
+        changes += _back(deed, look, fields)
+        left += _left(deed, look)
+    order = {Action.UPDATE: 0, Action.REACTIVATE: 1, Action.DEACTIVATE: 2}
+    changes.sort(key=lambda change: (order[change.action], change.uid))
+    numbered = (msgspec.structs.replace(change, seq=seq) for seq, change in enumerate(changes, start=1))
+    return Undoing(tuple(numbered), tuple(left))
+
+
+def _deeds(written: Iterable[PastChange]) -> Iterator[_Deed]:
+    by_user = sorted(written, key=lambda past: (past.uid, past.seq))
+    for uid, changes in groupby(by_user, key=lambda past: past.uid):
+        deed = _Deed(uid, {}, {}, None)
+        for past in changes:
+            deed = _with(deed, past)
+        yield deed
+
+
+def _with(deed: _Deed, past: PastChange) -> _Deed:
+    action = Action(past.action)
+    # A create that met a user which was there already, and so has a record before, was an update.
+    if action is Action.CREATE and not past.before:
+        return _Deed(deed.uid, deed.before, deed.after, Action.CREATE)
+    if action in {Action.REACTIVATE, Action.DEACTIVATE} and past.outcome == Outcome.APPLIED:
+        return _Deed(deed.uid, deed.before, deed.after, action)
+    before = normal(past.before) | deed.before
+    return _Deed(deed.uid, before, deed.after | normal(past.after), deed.activity)
+
+
+def _back(deed: _Deed, look: Record | None, fields: tuple[str, ...]) -> Iterator[Change]:
+    is_active = look is not None and look.active
+    if deed.activity is Action.DEACTIVATE:
+        if not is_active:
+            yield Change(0, deed.uid, Action.REACTIVATE, GuardClass.REACTIVATE)
+        return
+    if look is None or not is_active:
+        return
+    if deed.activity is not Action.CREATE:
+        yield from restoring(deed.uid, _restored(deed, look), look.values, fingerprint(look.values, fields))
+    if deed.activity is not None:
+        yield Change(0, deed.uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
+
+
+def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
+    return {
+        field: before
+        for field, before in deed.before.items()
+        if look.values.get(field) == deed.after.get(field) != before and not _cannot_be_cleared(field, before)
+    }
+
+
+def _left(deed: _Deed, look: Record | None) -> Iterator[tuple[str, str]]:
+    """Name what is neither put back nor back already."""
+    if deed.activity in {Action.CREATE, Action.DEACTIVATE}:
+        return
+    if look is None or not look.active:
+        yield deed.uid, "the user is no longer active"
+        return
+    for field, before in deed.before.items():
+        held = look.values.get(field)
+        if held != before and (held != deed.after.get(field) or _cannot_be_cleared(field, before)):
+            yield deed.uid, field
+
+
+def _cannot_be_cleared(field: str, before: str | None) -> bool:
+    # No known call clears a statusMessage, and a role is never nothing.
+    return before is None and field in {"statusMessage", "role", "name"}

@@ -1,0 +1,130 @@
+"""Promises about the way back: what a run wrote is taken away, and nothing that somebody else wrote since."""
+
+from typing import Any
+
+import pytest
+
+from reconcile.core.outcome import PastChange
+from reconcile.core.plan import Change
+from reconcile.core.undo import Undoing, undo_changes, undone_fields
+from reconcile.core.users import Record
+from tests.builders import a_record
+
+FIELDS = ("name", "avatar", "role", "tags", "metadata.a")
+
+
+def past(action: str, seq: int = 1, uid: str = "kiwi", outcome: str = "applied", **states: Any) -> PastChange:
+    """One change of the run."""
+    return PastChange("run", seq, uid, action, outcome, "", states.get("before", {}), states.get("after", {}))
+
+
+def undo(*written: PastChange, **looks: Record | None) -> Undoing:
+    """The way back from these changes, given the users as they are now."""
+    return undo_changes(written, looks)
+
+
+def told(changes: tuple[Change, ...]) -> list[tuple[Any, ...]]:
+    """The changes in short: action, class, and what is written."""
+    return [(str(change.action), str(change.guard_class), change.after) for change in changes]
+
+
+def test_a_field_that_still_holds_what_was_written_is_put_back() -> None:
+    """Split by class, as every update is."""
+    run = past("update", before={"name": "Old", "tags": None}, after={"name": "New", "tags": ["a"]})
+    found = undo(run, kiwi=a_record(FIELDS, name="New", tags=["a"]))
+
+    assert told(found.changes) == [
+        ("update", "update", {"name": "Old"}),
+        ("update", "clear", {"tags": None}),
+    ]
+    assert found.left == ()
+    assert {change.fingerprint is not None for change in found.changes} == {True}
+
+
+def test_what_somebody_else_wrote_since_is_left_and_listed() -> None:
+    """Only the fields that are still ours go back."""
+    run = past("update", before={"name": "Old", "role": "default"}, after={"name": "New", "role": "premium"})
+    found = undo(run, kiwi=a_record(FIELDS, name="Newer", role="premium"))
+
+    assert told(found.changes) == [("update", "role_change", {"role": "default"})]
+    assert found.left == (("kiwi", "name"),)
+
+
+def test_what_is_back_already_needs_nothing() -> None:
+    """Neither written again nor listed."""
+    run = past("update", before={"name": "Old"}, after={"name": "New"})
+
+    assert undo(run, kiwi=a_record(FIELDS, name="Old")) == Undoing((), ())
+
+
+def test_a_user_that_the_run_created_ends_deactivated() -> None:
+    """Whatever was changed about it since; there is no deletion."""
+    run = past("create", after={"name": "New"})
+
+    assert told(undo(run, kiwi=a_record(FIELDS, name="Other")).changes) == [("deactivate", "deactivate", {})]
+    assert undo(run, kiwi=None) == Undoing((), ())
+
+
+def test_a_create_that_met_a_user_is_undone_as_the_update_that_it_was() -> None:
+    """Who was there before us is not switched off."""
+    run = past("create", before={"name": "Old"}, after={"name": "New"})
+
+    assert told(undo(run, kiwi=a_record(FIELDS, name="New")).changes) == [("update", "update", {"name": "Old"})]
+
+
+def test_switching_is_undone_by_switching() -> None:
+    """A reactivated user gets its fields back first, and is then switched off again."""
+    woken = [past("reactivate"), past("update", 2, before={"name": "Old"}, after={"name": "New"})]
+
+    assert told(undo(past("deactivate"), kiwi=None).changes) == [("reactivate", "reactivate", {})]
+    assert undo(past("deactivate"), kiwi=a_record()) == Undoing((), ())
+    assert told(undo(*woken, kiwi=a_record(FIELDS, name="New")).changes) == [
+        ("update", "update", {"name": "Old"}),
+        ("deactivate", "deactivate", {}),
+    ]
+
+
+def test_a_switch_that_was_refused_is_none() -> None:
+    """A reactivation that CometChat refused left the user as it was."""
+    assert undo(past("reactivate", outcome="rejected"), kiwi=a_record()).changes == ()
+
+
+@pytest.mark.parametrize(("field", "after"), [("statusMessage", "hello"), ("role", "premium")])
+def test_what_no_call_can_clear_is_listed(field: str, after: str) -> None:
+    """It would be rejected every time."""
+    key = "status_message" if field == "statusMessage" else field
+    found = undo(
+        past("update", before={field: None}, after={field: after}), kiwi=a_record((field,), **{key: after})
+    )
+
+    assert found == Undoing((), (("kiwi", field),))
+
+
+def test_a_user_that_is_gone_is_listed() -> None:
+    """Nothing can be put back."""
+    run = past("update", before={"name": "Old"}, after={"name": "New"})
+
+    assert undo(run, kiwi=None) == Undoing((), (("kiwi", "the user is no longer active"),))
+
+
+def test_changes_are_numbered_in_plan_order() -> None:
+    """Updates, reactivations, deactivations, each by uid."""
+    found = undo(
+        past("create", uid="a"),
+        past("deactivate", uid="b"),
+        past("update", uid="d", before={"name": "1"}, after={"name": "2"}),
+        past("update", uid="c", before={"name": "1"}, after={"name": "2"}),
+        a=a_record(uid="a"),
+        b=None,
+        c=a_record(uid="c", name="2"),
+        d=a_record(uid="d", name="2"),
+    )
+
+    assert [(change.seq, change.uid) for change in found.changes] == [(1, "c"), (2, "d"), (3, "b"), (4, "a")]
+
+
+def test_every_field_that_was_written_is_looked_at() -> None:
+    """In the order in which fields are shown."""
+    written = [past("update", after={"metadata.b": 1, "name": "x"}), past("update", after={"role": "y"})]
+
+    assert undone_fields(written) == ("name", "role", "metadata.b")
