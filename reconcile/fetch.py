@@ -16,7 +16,7 @@ from reconcile.core.frame import actual_frame
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import DirectoryStopped
 
-__all__ = ["Fetched", "fetch"]
+__all__ = ["Fetched", "fetch", "hidden_groups", "managed_groups"]
 
 log = structlog.get_logger()
 
@@ -69,20 +69,28 @@ class Fetched:
         return notes
 
 
-def fetch(directory: Directory, comparison: Comparison, sample: list[DirectoryUser], tick: Tick) -> Fetched:
+def fetch(
+    directory: Directory,
+    comparison: Comparison,
+    sample: list[DirectoryUser],
+    tick: Tick,
+    *,
+    only: Collection[str] | None = None,
+) -> Fetched:
     """
     Show the comparison all that it has to know, with as few requests as are safe.
 
-    `sample` is the first page of the list. Raises: DirectoryError when the directory cannot be read whole.
+    `sample` is the first page of the list; `only` names the users that are to be looked at, and no others.
+    Raises: DirectoryError when the directory cannot be read whole.
     """
-    wanted = comparison.unseen()
-    groups = _managed_groups(comparison.fields)
+    wanted = comparison.unseen() if only is None else sorted(only)
+    groups = managed_groups(comparison.fields)
     blind = _is_list_blind(directory, comparison, groups, sample)
-    by_uid = blind or _is_by_uid_cheaper(directory, len(wanted), groups)
+    by_uid = only is not None or blind or _is_by_uid_cheaper(directory, len(wanted), groups)
     log.info("directory.fetch", way="by_uid" if by_uid else "walk", desired=len(wanted))
     pages = 0
     if by_uid:
-        directory.rely_on_list(_hidden(directory, groups))
+        directory.rely_on_list(hidden_groups(directory, groups))
         _see_each(directory, comparison, wanted, tick)
     else:
         pages = _walk(directory, comparison, tick)
@@ -93,13 +101,13 @@ def fetch(directory: Directory, comparison: Comparison, sample: list[DirectoryUs
     else:
         # Where nobody can list the deactivated, only a look at the user itself may show one.
         _look_again(directory, comparison, pages + off_pages if is_honoured else None, tick)
-    hidden = _hidden(directory, groups)
+    hidden = hidden_groups(directory, groups)
     shown = directory.looks_show() if by_uid else directory.shows("list")
     witnesses = {group: uid for group, uid in directory.witnesses.items() if group in groups}
     return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses, blind)
 
 
-def _managed_groups(fields: Iterable[str]) -> frozenset[str]:
+def managed_groups(fields: Iterable[str]) -> frozenset[str]:
     """The managed fields that some kinds of answer leave out, by group."""
     names = {field.split(".", 1)[0] for field in fields}
     return frozenset(names & {"tags", "metadata"})
@@ -225,7 +233,7 @@ def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tic
     comparison.see(actual_frame(found, comparison.fields))
 
 
-def _hidden(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
+def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
     """Find out which groups a look at one user leaves out, by looking at one that is known to have them."""
     for group in sorted(groups - directory.shows("get")):
         if group in directory.witnesses:

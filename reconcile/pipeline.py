@@ -1,7 +1,8 @@
 """
-The main path, top to bottom: read, believe, fetch, compare, plan, apply, report.
+The main path, top to bottom: plan, ask, apply, report.
 
-`plan` and `apply` are the same path; `plan` ends earlier. A dry run is not a flag that is handed down.
+`plan` ends after the first of these: a dry run is not a flag that is handed down. How a run comes to its plan
+(read, believe, fetch, compare, or back from what a run wrote) is `reconcile.planning`.
 """
 
 from collections.abc import Callable
@@ -12,96 +13,57 @@ import msgspec
 import structlog
 
 from reconcile.apply import Applier, Hands, Mode
-from reconcile.core.diff import Comparison, Findings, Freshness
-from reconcile.core.forecast import action_counts, bases_of, forecast
-from reconcile.core.frame import Desired
-from reconcile.core.guards import Bases, GuardClass, judge_changes
-from reconcile.core.plan import PlanHeader, PlanSource, class_counts, list_changes, without_stuck
-from reconcile.core.report import Report, SourceCounts
-from reconcile.core.review import Declared, novelties, refusals, release
-from reconcile.errors import Declined, PlanError, ReviewNeeded, SettingsError
-from reconcile.fetch import Fetched, fetch
-from reconcile.intake import believe, check_roles, read
+from reconcile.core.plan import PlanHeader
+from reconcile.core.report import Report
+from reconcile.core.review import Declared
+from reconcile.errors import Declined, ReviewNeeded
 from reconcile.ledger import Ledger
-from reconcile.run import Run
-from reconcile.settings import seconds_of
-from reconcile.sources import Export
-from reconcile.store.planfile import PlanFile, write_plan
-from reconcile.store.state import Baseline
+from reconcile.planning import DECLARED, adopt_plan, make_plan, plan_retry, plan_undo, take_up, what_is_new
+from reconcile.run import Run, Stage, Step
+from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
 from reconcile.wrapup import reported
 
-__all__ = ["Confirm", "apply", "apply_saved", "plan", "plan_path", "resume"]
+__all__ = ["Confirm", "apply", "plan", "plan_path", "resume"]
 
 log = structlog.get_logger()
 
 Confirm = Callable[[PlanHeader], bool]
-# The stages of a run that carries out a plan which was reviewed, and so may do only what it says.
-SAVED_STAGES = frozenset({"adopting", "applying_saved", "unfinished_saved"})
-_DECLARED = "declared"  # what the state file remembers of the last run that wrote
+_UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
+_KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 
 def plan(run: Run) -> Report:
     """Find out what would have to change, and write it down. Nothing is sent but reads."""
 
     def body(ledger: Ledger) -> None:
-        _make_plan(run, ledger)
+        make_plan(run, ledger)
 
     return reported(run, body)
 
 
 def apply(run: Run, confirm: Confirm) -> Report:
-    """Plan, ask, and carry the plan out in one go."""
+    """Come to a plan in the way that the run's stage says, ask, and carry it out."""
 
     def body(ledger: Ledger) -> None:
         supersede(run, ledger)
-        made = _make_plan(run, ledger)
-        _see_reviewed(run, made)
+        made = _come_to_plan(run, ledger)
         _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
-        _create_roles(run, made)
-        _carry_out(run, ledger, made, exact=False)
+        _carry_out(run, ledger, made)
 
     return reported(run, body)
 
 
-def apply_saved(run: Run, path: Path, confirm: Confirm) -> Report:
-    """Carry out exactly a plan that was made before; the source is not read again."""
-
-    run.saved_plan = True
-    run.state.advance(run.id, "adopting")
+def resume(run: Run) -> Report:
+    """Finish a run under its own id; what is settled is not sent again. Killed before its plan was sealed, it plans again."""
 
     def body(ledger: Ledger) -> None:
-        own = _adopt(run, PlanFile(path))
-        _take_up(ledger, own)
-        _ask(own, confirm, hint="the plan stays as it is")
-        _prove_key(run)
-        _carry_out(run, ledger, own, exact=True)
-
-    return reported(run, body)
-
-
-def resume(run: Run, stage: str) -> Report:
-    """
-    Finish a run under its own id; what is settled is not sent again.
-
-    `stage` is what the state file says of it. Killed before its plan was sealed, it plans again.
-    """
-    run.saved_plan = stage in SAVED_STAGES
-
-    def body(ledger: Ledger) -> None:
-        if run.folder.plan.exists():
-            own = PlanFile(run.folder.plan)
-            _take_up(ledger, own)
-            _prove_key(run)
-        elif run.saved_plan:
-            raise PlanError(
-                "this run ended before it took its plan over", hint="reconcile apply RUN, with that plan"
-            )
-        else:
-            own = _make_plan(run, ledger)
-            _see_reviewed(run, own)
-        _create_roles(run, own)
-        _carry_out(run, ledger, own, exact=run.saved_plan)
+        is_sealed = run.folder.plan.exists()
+        made = take_up(run, ledger) if is_sealed else _come_to_plan(run, ledger)
+        if is_sealed:
+            # Proves the key, and learns the rates, before anything is written.
+            run.directory(()).roles()
+        _carry_out(run, ledger, made)
 
     return reported(run, body)
 
@@ -109,142 +71,36 @@ def resume(run: Run, stage: str) -> Report:
 def plan_path(run_dir: Path, named: str) -> Path:
     """Find the plan that a person named: by a run's id, or by a path."""
     path = Path(named)
-    return path if path.is_file() else run_dir / named / "plan.jsonl.gz"
+    return path.absolute() if path.is_file() else run_dir / named / "plan.jsonl.gz"
 
 
-def _make_plan(run: Run, ledger: Ledger) -> PlanFile:
-    with run.stage("read"):
-        export, desired = read(run, ledger)
-        believe(run, ledger, desired)
-    with run.stage("fetch"):
-        # The roles prove the key and its scope, too.
-        desired = check_roles(run, ledger, desired, run.directory(desired.fields).roles())
-        findings, fetched = _compare(run, ledger, desired, export)
-    with run.stage("plan"):
-        made = _write_plan(run, ledger, findings, fetched, desired)
-    ledger.notes += _novelties(run, made)
-    _keep_baseline(run, findings, fetched, desired)
-    return made
-
-
-def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tuple[Findings, Fetched]:
-    directory = run.directory(desired.fields)
-    before = sum(run.gate.sent.values())
-    sample = directory.find_first_page()
-    # Remembered from a write that no answer showed; a service that shows it now is believed.
-    unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
-    uncompared = _fields_of(desired, unseen - directory.shows("list"))
-    comparison = Comparison(
-        desired,
-        protect=run.settings.policy.protect,
-        uncompared=uncompared,
-        freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
-    )
-    with run.progress.stage("fetch", None, "users") as tick:
-        fetched = fetch(directory, comparison, sample, tick)
-    hidden = _fields_of(desired, fetched.hidden) | uncompared
-    findings, stuck = without_stuck(comparison.close(whole=fetched.is_whole, hidden=hidden), run.state.stuck())
-    ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
-    ledger.notes += fetched.notes(uncompared)
-    if stuck:
-        ledger.notes.append(
-            f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
-        )
-    return findings, fetched
-
-
-def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:
-    return frozenset(name for name in desired.fields if name.split(".", 1)[0] in groups)
-
-
-def _write_plan(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, desired: Desired) -> PlanFile:
-    policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
-    counts = class_counts(findings, policy, ours)
-    withheld = {}
-    if desired.nameless:
-        withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
-    verdicts = judge_changes(
-        counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
-    )
-    held = frozenset(GuardClass(verdict.guard) for verdict in verdicts if verdict.is_held)
-    header = PlanHeader(
-        run_id=run.id,
-        app_id=run.settings.cometchat.app_id,
-        host=run.settings.cometchat.host,
-        created_at=run.world.now().isoformat(timespec="seconds"),
-        fields=findings.fields,
-        visible=findings.visible,
-        settings=run.settings.digests(),
-        declared=run.settings.declared(desired.mapping),
-        source=PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of),
-        counts=action_counts(counts, held),
-        guards=verdicts,
-        forecast=forecast(counts, held, run.expected_rates(), run.rate_note()),
-        unproven=tuple(sorted(fetched.unproven)),
-        witnesses=fetched.witnesses,
-    )
-    written = write_plan(run.folder.plan, header, list_changes(findings, policy, ours))
-    if any(written[kind] != counts.get(kind, 0) for kind in GuardClass):
-        raise AssertionError(f"the plan has {dict(written)} changes where {counts} were counted")
-    made = PlanFile(run.folder.plan)
-    ledger.note_plan(made)
-    return made
-
-
-def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
-    """What each guard's percentage is of; after a fetch by uid, what the last full run saw."""
-    if fetched.is_whole:
-        return bases_of(findings)
-    last = run.state.baseline()
-    return last.bases if last and last.bases else Bases(findings.matched_active, None, None, None)
-
-
-def _keep_baseline(run: Run, findings: Findings, fetched: Fetched, desired: Desired) -> None:
-    last = run.state.baseline()
-    bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
-    run.state.keep_baseline(Baseline(run.id, desired.rows, bases), run.settings.source.shown)
-
-
-def _adopt(run: Run, saved: PlanFile) -> PlanFile:
-    """Make a saved plan the plan of this run, if it belongs here. Raises: PlanError, SettingsError."""
-    app, age = run.settings.cometchat, run.settings.policy.plan_max_age
-    reasons = refusals(
-        saved.header,
-        app=(app.app_id, app.host),
-        settings=run.settings.digests(),
-        now=run.world.now(),
-        oldest=(seconds_of(age), age),
-    )
-    if reasons:
-        raise PlanError(
-            f"the plan of run {saved.header.run_id} is refused: {'; '.join(reasons)}",
-            hint="make a new one: reconcile plan",
-        )
-    try:
-        header = release(saved.header, run.options.release)
-    except ValueError as error:
-        raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
-    write_plan(run.folder.plan, header, saved.changes())
-    return PlanFile(run.folder.plan)
-
-
-def _take_up(ledger: Ledger, own: PlanFile) -> None:
-    """Enter what a plan that was made earlier knows of its source."""
-    source = own.header.source
-    ledger.source = SourceCounts(location=source.location, sha256=source.sha256, as_of=source.as_of)
-    ledger.note_plan(own)
-
-
-def _novelties(run: Run, made: PlanFile) -> list[str]:
-    """What is new in how plans are made since the last run that wrote."""
-    last = run.state.remembered(_DECLARED)
-    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
+    stage = run.reached
+    match stage.step:
+        case Step.ADOPTING:
+            return adopt_plan(run, ledger, Path(stage.target))
+        case Step.UNDOING:
+            return plan_undo(run, ledger, stage.target)
+        case Step.RETRYING:
+            return plan_retry(run, ledger, stage.target)
+        case _:
+            made = make_plan(run, ledger)
+            _see_reviewed(run, made)
+            return made
 
 
 def _see_reviewed(run: Run, made: PlanFile) -> None:
-    """Ask for a reviewed plan where mapping or policy changed. Raises: ReviewNeeded."""
-    new = _novelties(run, made)
-    if new and made.count and not run.options.accept_mapping:
+    """Ask for a reviewed plan where one go would be rash. Raises: ReviewNeeded."""
+    if not made.count:
+        return
+    undone = run.state.remembered(_UNDONE)
+    if undone:
+        raise ReviewNeeded(
+            f"run {undone} was undone, and this plan may do it again",
+            hint=f"look at the plan, then: reconcile apply {run.id}",
+        )
+    new = what_is_new(run, made)
+    if new and not run.options.accept_mapping:
         raise ReviewNeeded(
             f"mapping or policy changed since the last run that wrote: {'; '.join(new)}",
             hint=f"look at the plan, then: reconcile apply {run.id}; or, without a look: --accept-mapping",
@@ -256,40 +112,14 @@ def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
         raise Declined("declined: nothing was written", hint=hint)
 
 
-def _prove_key(run: Run) -> None:
-    """Ask for the roles: proves the key, and learns the rates, before anything is written."""
-    run.directory(()).roles()
-
-
-def _create_roles(run: Run, made: PlanFile) -> None:
-    """Create the roles that the settings allow and the plan needs."""
-    if not run.settings.roles.create_missing:
-        return
-    directory = run.directory(())
-    wanted = {role for change in made.changes() if (role := change.desired.get("role"))}
-    for role in sorted(wanted - directory.roles()):
-        log.info("role.created", role=role)
-        directory.create_role(role)
-
-
-def _carry_out(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> None:
+def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
+    exact = run.reached.is_exact
+    _create_roles(run, made)
     ledger.applying = True
-    if made.count and made.header.declared:
-        words = msgspec.json.encode(Declared(run.id, made.header.declared)).decode()
-        run.state.remember(_DECLARED, words, run.world.now().isoformat(timespec="seconds"))
-    run.state.advance(run.id, "applying_saved" if exact else "applying")
+    run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
+    _remember(run, made, exact=exact)
     settled = dict(run.state.outcomes(run.id))
-    policy, as_of = run.settings.policy, made.header.source.as_of
-    mode = Mode(
-        exact=exact,
-        keeps=frozenset(made.header.fields) if policy.empty == "keep" else frozenset({"role", "statusMessage"}),
-        may_reactivate=policy.deactivated == "reactivate",
-        as_of_unix_s=int(datetime.fromisoformat(as_of).timestamp()) if as_of else None,
-        limit=run.options.limit,
-        unknown=ledger.drift.unknown or 0,
-        settled=settled,
-        open_intents=frozenset(run.state.open_intents(run.id)),
-    )
+    mode = _mode(run, ledger, made, exact=exact)
     hands = Hands(
         run_id=run.id,
         directory=run.directory(made.header.fields),
@@ -298,8 +128,47 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> None
         stop=run.stop,
         random=run.world.random,
         workers=run.workers(),
-        today=run.world.now().isoformat(timespec="seconds"),
+        today=run.today(),
     )
     due = made.count - made.header.counts["held"] - len(settled)
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
+
+
+def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
+    policy, as_of = run.settings.policy, made.header.source.as_of
+    keeps_all = policy.empty == "keep" and not made.header.undoes
+    return Mode(
+        exact=exact,
+        keeps=frozenset(made.header.fields) if keeps_all else _KEPT,
+        may_reactivate=policy.deactivated == "reactivate",
+        as_of_unix_s=int(datetime.fromisoformat(as_of).timestamp()) if as_of else None,
+        limit=run.options.limit,
+        unknown=ledger.drift.unknown or 0,
+        settled=dict(run.state.outcomes(run.id)),
+        open_intents=frozenset(run.state.open_intents(run.id)),
+    )
+
+
+def _remember(run: Run, made: PlanFile, *, exact: bool) -> None:
+    """Keep how this plan was made; and that it undoes a run, or that somebody has reviewed one since."""
+    if not made.count:
+        return
+    if made.header.undoes:
+        run.state.remember(_UNDONE, made.header.undoes, run.today())
+        return
+    words = msgspec.json.encode(Declared(run.id, made.header.declared)).decode()
+    run.state.remember(DECLARED, words, run.today())
+    if exact:
+        run.state.remember(_UNDONE, "", run.today())
+
+
+def _create_roles(run: Run, made: PlanFile) -> None:
+    """Create the roles that the settings allow and the plan needs."""
+    if not run.settings.roles.create_missing or made.header.undoes:
+        return
+    directory = run.directory(())
+    wanted = {role for change in made.changes() if (role := change.desired.get("role"))}
+    for role in sorted(wanted - directory.roles()):
+        log.info("role.created", role=role)
+        directory.create_role(role)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from random import Random, SystemRandom
 from types import FrameType
@@ -37,7 +38,7 @@ from reconcile.store.artifacts import RunFolder, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
 
-__all__ = ["Options", "Run", "World", "open_run", "reading", "real_world", "recorded_settings"]
+__all__ = ["Options", "Run", "Stage", "Step", "World", "as_recorded", "open_run", "reading", "real_world"]
 
 log = structlog.get_logger()
 
@@ -73,9 +74,42 @@ class Options:
     require_state: bool = False
 
 
+class Step(StrEnum):
+    """How far a run that writes has come; the first four say how it comes to its plan."""
+
+    PLANNING = "planning"
+    RETRYING = "retrying"
+    ADOPTING = "adopting"
+    UNDOING = "undoing"
+    APPLYING = "applying"
+    APPLYING_EXACTLY = "applying_exactly"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step and what it is about: the plan that is adopted, the run that is undone or tried again."""
+
+    step: Step
+    target: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "Stage":
+        """Read a stage as the state file has it."""
+        step, _, target = text.partition(" ")
+        return cls(Step(step), target)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether only what the plan says may happen: somebody has reviewed it, or it is a way back."""
+        return self.step in {Step.ADOPTING, Step.UNDOING, Step.APPLYING_EXACTLY}
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.target}".rstrip()
+
+
 @dataclass(slots=True)
 class Run:
-    """A run that holds its locks. `timing` is seconds by stage, in order."""
+    """A run that holds its locks. `timing` is seconds by stage of the main path, in order."""
 
     id: str
     command: str
@@ -89,8 +123,13 @@ class Run:
     progress: Progress
     client: Client
     started_at: datetime
+    reached: Stage
     timing: dict[str, float] = field(default_factory=dict)
-    saved_plan: bool = False
+
+    def reach(self, stage: Stage) -> None:
+        """Note durably how far the run has come, for whoever has to finish it."""
+        self.reached = stage
+        self.state.advance(self.id, str(stage))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -101,6 +140,10 @@ class Run:
             yield
         finally:
             self.timing[name] = round(self.timing.get(name, 0.0) + self.world.monotonic() - began, 3)
+
+    def today(self) -> str:
+        """The time for people, ISO 8601."""
+        return self.world.now().isoformat(timespec="seconds")
 
     def directory(self, fields: tuple[str, ...]) -> Directory:
         """Give the directory for these managed fields."""
@@ -153,13 +196,14 @@ def open_run(
     options: Options,
     world: World,
     progress: Progress,
+    stage: Stage,
     *,
     again: RunRow | None = None,
 ) -> Iterator[Run]:
     """
     Take the locks, open the state file and get ready to talk to the app.
 
-    `again` is an unfinished run that goes on under its id.
+    `stage` is where it begins; `again` is an unfinished run that goes on there under its id.
     Raises: SettingsError, RunLocked, StateError: nothing was written then, and no run was noted.
     """
     key = api_key(settings, world.environ)
@@ -181,11 +225,13 @@ def open_run(
         folder = RunFolder(run_dir, run_id)
         folder.make()
         started = datetime.fromisoformat(again.started_at) if again else world.now()
-        run = Run(run_id, command, settings, options, world, folder, state, stop, gate, progress, client, started)
+        run = Run(
+            run_id, command, settings, options, world, folder, state, stop, gate, progress, client, started, stage
+        )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:
-            row = RunRow(run_id, command, "planning", started.isoformat())
-            state.begin(row, settings=_settings_text(settings), version=__version__)
+            row = RunRow(run_id, command, str(stage), started.isoformat())
+            state.begin(row, settings=_recorded(settings, options), version=__version__)
         yield run
 
 
@@ -227,23 +273,29 @@ def _budgets(settings: Settings) -> dict[RateGroup, Budget]:
     }
 
 
-def recorded_settings(text: str, today: Settings) -> Settings:
+class _Recorded(msgspec.Struct):
+    settings: Settings
+    options: Options
+
+
+def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
     """
-    Give the settings that a run was started with.
+    Give the settings and options that a run was started with.
 
     Where it stands comes from today, and so do secrets: a database URL was recorded without its password.
     """
-    recorded = msgspec.json.decode(text, type=Settings)
+    found = msgspec.json.decode(text, type=_Recorded)
+    recorded = found.settings
     app = msgspec.structs.replace(recorded.cometchat, api_key_file=today.cometchat.api_key_file)
     source = today.source if today.source.shown == recorded.source.shown else recorded.source
-    return msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run)
+    return msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run), found.options
 
 
-def _settings_text(settings: Settings) -> str:
+def _recorded(settings: Settings, options: Options) -> str:
     shown = msgspec.structs.replace(
         settings, source=msgspec.structs.replace(settings.source, location=settings.source.shown)
     )
-    return msgspec.json.encode(shown).decode()
+    return msgspec.json.encode(_Recorded(shown, options)).decode()
 
 
 @contextmanager

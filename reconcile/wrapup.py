@@ -61,7 +61,7 @@ def _close_books(run: Run, report: Report) -> None:
     row = RunRow(
         run_id=run.id,
         command=run.command,
-        state=_unfinished(run) if unfinished else "finished",
+        state=str(run.reached) if unfinished else "finished",
         started_at=run.started_at.isoformat(),
         finished_at=report.finished_at,
         exit_code=report.exit_code,
@@ -75,10 +75,6 @@ def _close_books(run: Run, report: Report) -> None:
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
-
-
-def _unfinished(run: Run) -> str:
-    return "unfinished_saved" if run.saved_plan else "unfinished"
 
 
 def _let_go(run: Run) -> None:

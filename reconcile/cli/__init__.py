@@ -23,6 +23,8 @@ _COMMANDS = {
     "apply": "Plan and apply in one go, or apply exactly the plan of a run.",
     "resume": "Finish a run that was stopped or killed.",
     "explain": "One user end to end: row, mapping, directory record, decision, history.",
+    "retry": "Plan and apply again for the users that a run did not bring in step.",
+    "undo": "Take back what a run wrote, where it still stands.",
     "runs": "List past runs.",
     "report": "Show the report of a run again, in any format.",
     "sandbox": "Serve a local look-alike of CometChat.",

@@ -1,10 +1,10 @@
 """`reconcile apply`: plan and apply in one go, or apply a saved plan."""
 
-import sys
 from typing import Any
 
 import click
 
+from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import configured, output_options, release_pairs, run_options, settings_options
 
 __all__ = ["command"]
@@ -29,10 +29,9 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
     from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
     from reconcile.cli.running import run_and_tell  # noqa: PLC0415
     from reconcile.errors import SettingsError  # noqa: PLC0415
-    from reconcile.run import Options  # noqa: PLC0415
+    from reconcile.run import Options, Stage, Step  # noqa: PLC0415
 
-    if not yes and not sys.stdin.isatty():
-        raise SettingsError("there is no terminal to ask on", hint="look at: reconcile plan; then: apply --yes")
+    confirm = confirmation(yes=yes)
     if released and not run_id:
         raise SettingsError("--release goes with the plan of a run", hint="reconcile apply RUN --release CLASS=N")
     options = Options(
@@ -43,31 +42,14 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
     )
-    confirm = _yes if yes else _ask
-
-    def body(run: Any) -> Any:
-        if run_id is None:
-            return pipeline.apply(run, confirm)
-        return pipeline.apply_saved(run, pipeline.plan_path(settings.run_dir, run_id), confirm)
-
+    stage = Stage(Step.PLANNING)
+    if run_id is not None:
+        stage = Stage(Step.ADOPTING, str(pipeline.plan_path(settings.run_dir, run_id)))
     return run_and_tell(
         "apply",
         settings,
         options,
-        body,
-        needs_source=run_id is None,
+        lambda run: pipeline.apply(run, confirm),
+        stage=stage,
         given=given,
     )
-
-
-def _yes(_header: Any) -> bool:
-    return True
-
-
-def _ask(header: Any) -> bool:
-    """Name the app and the counts, and ask."""
-    counts = header.counts
-    words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
-    held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
-    click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
-    return click.confirm("Apply these changes?", err=True)

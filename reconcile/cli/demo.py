@@ -42,7 +42,6 @@ def command(*, run_dir: str, quiet: bool) -> int:
             return apply(run, lambda _header: True)
 
         rest: Any = {
-            "needs_source": True,
             "given": {"as_json": False, "quiet": quiet},
             "environ": {**environment(), "COMETCHAT_API_KEY": sandbox.api_key, "COMETCHAT_API_KEY_FILE": ""},
         }

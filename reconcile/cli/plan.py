@@ -34,6 +34,5 @@ def command(
         settings,
         options,
         pipeline.plan,
-        needs_source=True,
         given=given,
     )

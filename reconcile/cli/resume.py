@@ -24,7 +24,7 @@ def command(*, run_id: str | None, **given: Any) -> int:
     settings = configured(**given)
     from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
     from reconcile.cli.running import run_and_tell  # noqa: PLC0415
-    from reconcile.run import Options, recorded_settings  # noqa: PLC0415
+    from reconcile.run import Stage, as_recorded  # noqa: PLC0415
     from reconcile.store.state import StateReader  # noqa: PLC0415
 
     reader = StateReader(settings.run_dir / "state.sqlite")
@@ -33,12 +33,13 @@ def command(*, run_id: str | None, **given: Any) -> int:
     if row is None:
         say('{"exit_code": 0, "headline": "Nothing to finish."}' if given["as_json"] else "Nothing to finish.")
         return 0
+    recorded, options = as_recorded(reader.settings_of(row.run_id), settings)
     return run_and_tell(
         row.command,
-        recorded_settings(reader.settings_of(row.run_id), settings),
-        Options(),
-        lambda run: pipeline.resume(run, row.state),
-        needs_source=False,
+        recorded,
+        options,
+        pipeline.resume,
+        stage=Stage.read(row.state),
         given=given,
         again=row,
     )

@@ -20,26 +20,29 @@ def run_and_tell(
     body: Callable[[Any], Any],
     *,
     given: Mapping[str, Any],
-    needs_source: bool,
+    stage: Any = None,
     environ: Mapping[str, str] | None = None,
     again: Any = None,
 ) -> int:
     """
     Open a run, carry `body` out, tell its report, and give its exit code.
 
-    `given` holds the flags `as_json` and `quiet`; `environ` stands in for the process's own; `again` is an unfinished run that goes on.
+    `given` holds the flags `as_json` and `quiet`; `stage` is where the run begins, planning unless it is named;
+    `environ` stands in for the process's own; `again` is an unfinished run that goes on.
     """
     from reconcile.config import environment, require_app, require_source  # noqa: PLC0415 - keeps --help light
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.progress import make_progress  # noqa: PLC0415
-    from reconcile.run import open_run, real_world  # noqa: PLC0415
+    from reconcile.run import Stage, Step, open_run, real_world  # noqa: PLC0415
 
-    problems = require_app(settings) + (require_source(settings) if needs_source else [])
+    begin = stage or Stage(Step.PLANNING)
+    reads_source = again is None and begin.step in {Step.PLANNING, Step.RETRYING}
+    problems = require_app(settings) + (require_source(settings) if reads_source else [])
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)
     progress = make_progress(quiet=given["quiet"], stream=sys.stderr, monotonic=world.monotonic)
-    with open_run(name, settings, options, world, progress, again=again) as run:
+    with open_run(name, settings, options, world, progress, begin, again=again) as run:
         report = body(run)
         tell(report, run.folder.path, as_json=given["as_json"])
         return int(report.exit_code)

@@ -78,6 +78,12 @@ class Desired:
         """The managed fields, in the order in which they are always shown."""
         return self.mapping.fields
 
+    def only(self, uids: Collection[str]) -> "Desired":
+        """Keep the rows that name one of these uids."""
+        users = self.users[self.users["uid"].isin(list(uids))].reset_index(drop=True)
+        quarantined = tuple(row for row in self.quarantined if row.uid in uids)
+        return replace(self, users=users, quarantined=quarantined, rows=len(users) + len(quarantined))
+
     @property
     def shielded_uids(self) -> frozenset[str]:
         """The uids that a quarantined row names: their directory users are never unmanaged."""

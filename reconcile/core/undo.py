@@ -42,20 +42,22 @@ def undone_fields(written: Iterable[PastChange]) -> tuple[str, ...]:
     return tuple(sorted({field for past in written for field in past.after}, key=field_order))
 
 
-def undo_changes(written: Iterable[PastChange], looks: Mapping[str, Record | None]) -> Undoing:
+def undo_changes(
+    written: Iterable[PastChange], looks: Mapping[str, Record | None], visible: tuple[str, ...]
+) -> Undoing:
     """
     Say how to take back what a run wrote.
 
-    `written` are its changes that reached the directory; `looks` the users as they are now (None: not active).
+    `written` are its changes that reached the directory; `looks` the users as they are now (None: not active);
+    `visible` the fields that fingerprints cover.
     A user that it created ends deactivated, one that it switched off is switched on, and a field is put back
     where it still holds what was written.
     """
-    fields = undone_fields(written := tuple(written))
     changes: list[Change] = []
     left: list[tuple[str, str]] = []
     for deed in _deeds(written):
         look = looks.get(deed.uid)
-        changes += _back(deed, look, fields)
+        changes += _back(deed, look, visible)
         left += _left(deed, look)
     order = {Action.UPDATE: 0, Action.REACTIVATE: 1, Action.DEACTIVATE: 2}
     changes.sort(key=lambda change: (order[change.action], change.uid))
@@ -83,7 +85,7 @@ def _with(deed: _Deed, past: PastChange) -> _Deed:
     return _Deed(deed.uid, before, deed.after | normal(past.after), deed.activity)
 
 
-def _back(deed: _Deed, look: Record | None, fields: tuple[str, ...]) -> Iterator[Change]:
+def _back(deed: _Deed, look: Record | None, visible: tuple[str, ...]) -> Iterator[Change]:
     is_active = look is not None and look.active
     if deed.activity is Action.DEACTIVATE:
         if not is_active:
@@ -92,7 +94,7 @@ def _back(deed: _Deed, look: Record | None, fields: tuple[str, ...]) -> Iterator
     if look is None or not is_active:
         return
     if deed.activity is not Action.CREATE:
-        yield from restoring(deed.uid, _restored(deed, look), look.values, fingerprint(look.values, fields))
+        yield from restoring(deed.uid, _restored(deed, look), look.values, fingerprint(look.values, visible))
     if deed.activity is not None:
         yield Change(0, deed.uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
 

@@ -123,6 +123,16 @@ class StateReader:
         )
         yield from self._past(sql, run_id)
 
+    def troubled(self, run_id: str) -> frozenset[str]:
+        """Give the uids of a run that had a change which was rejected, skipped or failed."""
+        sql = "SELECT DISTINCT uid FROM outcomes WHERE run_id = ? AND outcome IN ('rejected', 'skipped', 'failed')"
+        return frozenset(uid for (uid,) in self._rows(sql, run_id))
+
+    def knows(self, run_id: str) -> bool:
+        """Whether there was such a run, also one whose files were let go."""
+        sql = "SELECT 1 FROM runs WHERE run_id = ?1 UNION SELECT 1 FROM outcomes WHERE run_id = ?1 LIMIT 1"
+        return any(self._rows(sql, run_id))
+
     def _past(self, sql: str, key: str) -> Iterator[PastChange]:
         for *known, before, after in self._rows(sql, key):
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))

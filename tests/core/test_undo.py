@@ -20,7 +20,7 @@ def past(action: str, seq: int = 1, uid: str = "kiwi", outcome: str = "applied",
 
 def undo(*written: PastChange, **looks: Record | None) -> Undoing:
     """The way back from these changes, given the users as they are now."""
-    return undo_changes(written, looks)
+    return undo_changes(written, looks, FIELDS)
 
 
 def told(changes: tuple[Change, ...]) -> list[tuple[Any, ...]]:

@@ -1,0 +1,292 @@
+"""
+The ways to a plan: from the source, from the source for a few users again, from a plan that was reviewed,
+and back from what a run wrote.
+
+Each ends with a sealed plan file in the run's folder; nothing is sent but reads.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.forecast import action_counts, bases_of, forecast
+from reconcile.core.frame import Desired
+from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
+from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
+from reconcile.core.report import SourceCounts
+from reconcile.core.review import Declared, novelties, refusals, release
+from reconcile.core.undo import undo_changes, undone_fields
+from reconcile.core.users import Record, as_record
+from reconcile.errors import PlanError, SettingsError
+from reconcile.fetch import Fetched, fetch, hidden_groups, managed_groups
+from reconcile.intake import believe, check_roles, read
+from reconcile.ledger import Ledger
+from reconcile.run import Run
+from reconcile.settings import seconds_of
+from reconcile.sources import Export
+from reconcile.store.planfile import PlanFile, write_plan
+from reconcile.store.state import Baseline
+
+__all__ = ["DECLARED", "adopt_plan", "make_plan", "plan_retry", "plan_undo", "take_up", "what_is_new"]
+
+log = structlog.get_logger()
+
+DECLARED = "declared"  # under which the state file remembers mapping and policy of the last run that wrote
+
+
+def make_plan(run: Run, ledger: Ledger) -> PlanFile:
+    """Read the source, believe it, fetch the directory, compare, and write the plan."""
+    export, desired = _read(run, ledger)
+    with run.stage("fetch"):
+        desired = check_roles(run, ledger, desired, _roles(run))
+        findings, fetched = _compare(run, ledger, desired, export)
+    with run.stage("plan"):
+        made = _write_from_source(run, ledger, findings, fetched, desired)
+    _keep_baseline(run, findings, fetched, desired)
+    ledger.notes += what_is_new(run, made)
+    return made
+
+
+def plan_retry(run: Run, ledger: Ledger, target: str) -> PlanFile:
+    """The same for the users of a run that were rejected, skipped or failed. Raises: SettingsError."""
+    uids = run.state.troubled(_known(run, target))
+    ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
+    export, desired = _read(run, ledger)
+    with run.stage("fetch"):
+        desired = check_roles(run, ledger, desired, _roles(run)).only(uids)
+        ledger.note_source(ledger.source, desired)
+        findings, fetched = _compare(run, ledger, desired, export, only=uids)
+    with run.stage("plan"):
+        return _write_from_source(run, ledger, findings, fetched, desired)
+
+
+def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
+    """Make a saved plan the plan of this run, if it belongs here. Raises: PlanError, SettingsError."""
+    saved = PlanFile(path)
+    app, age = run.settings.cometchat, run.settings.policy.plan_max_age
+    reasons = refusals(
+        saved.header,
+        app=(app.app_id, app.host),
+        settings=run.settings.digests(),
+        now=run.world.now(),
+        oldest=(seconds_of(age), age),
+    )
+    if reasons:
+        raise PlanError(
+            f"the plan of run {saved.header.run_id} is refused: {'; '.join(reasons)}",
+            hint="make a new one: reconcile plan",
+        )
+    try:
+        header = release(saved.header, run.options.release)
+    except ValueError as error:
+        raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
+    write_plan(run.folder.plan, header, saved.changes())
+    _roles(run)
+    return take_up(run, ledger)
+
+
+def take_up(run: Run, ledger: Ledger) -> PlanFile:
+    """Open the sealed plan of this run, and enter what it knows of its source. Raises: PlanError."""
+    own = PlanFile(run.folder.plan)
+    source = own.header.source
+    ledger.source = SourceCounts(location=source.location, sha256=source.sha256, as_of=source.as_of)
+    ledger.note_plan(own)
+    return own
+
+
+def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
+    """Plan the way back from what a run wrote. Raises: SettingsError where there was no such run."""
+    written = tuple(run.state.written(_known(run, target)))
+    fields = undone_fields(written)
+    with run.stage("fetch"):
+        _roles(run)
+        directory = run.directory(fields)
+        hidden = _learn_looks(directory, fields)
+        looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
+    visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
+    found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
+    left = [*found.left, *((uid, "the directory could not say") for uid in sorted(unknown))]
+    for uid, what in left:
+        log.warning("undo.left", uid=uid, what=what)
+    if left:
+        ledger.notes.append(
+            f"{len(left)} values are not put back, most of them changed by another since: see the log"
+        )
+    with run.stage("plan"):
+        return _write_undo(run, ledger, found.changes, fields, visible, target)
+
+
+def what_is_new(run: Run, made: PlanFile) -> list[str]:
+    """Say what is new in how plans are made since the last run that wrote."""
+    last = run.state.remembered(DECLARED)
+    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+
+
+def _known(run: Run, target: str) -> str:
+    if not run.state.knows(target):
+        raise SettingsError(f"there was no run {target}", hint="reconcile runs lists what there is")
+    return target
+
+
+def _roles(run: Run) -> frozenset[str]:
+    """Ask for the roles: proves the key and its scope, and learns the rates, before anything is written."""
+    return run.directory(()).roles()
+
+
+def _read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
+    with run.stage("read"):
+        export, desired = read(run, ledger)
+        believe(run, ledger, desired)
+    return export, desired
+
+
+def _compare(
+    run: Run, ledger: Ledger, desired: Desired, export: Export, *, only: Collection[str] | None = None
+) -> tuple[Findings, Fetched]:
+    directory = run.directory(desired.fields)
+    before = sum(run.gate.sent.values())
+    sample = directory.find_first_page()
+    # Remembered from a write that no answer showed; a service that shows it now is believed.
+    unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
+    uncompared = _fields_of(desired, unseen - directory.shows("list"))
+    comparison = Comparison(
+        desired,
+        protect=run.settings.policy.protect,
+        uncompared=uncompared,
+        freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
+    )
+    with run.progress.stage("fetch", None, "users") as tick:
+        fetched = fetch(directory, comparison, sample, tick, only=only)
+    hidden = _fields_of(desired, fetched.hidden) | uncompared
+    # Of the few users of a retry each was looked at, so those outside the source are known too.
+    findings = comparison.close(whole=fetched.is_whole or only is not None, hidden=hidden)
+    if only is None:
+        findings, stuck = without_stuck(findings, run.state.stuck())
+        if stuck:
+            ledger.notes.append(
+                f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
+            )
+    ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
+    ledger.notes += fetched.notes(uncompared)
+    return findings, fetched
+
+
+def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in desired.fields if name.split(".", 1)[0] in groups)
+
+
+def _write_from_source(
+    run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, desired: Desired
+) -> PlanFile:
+    policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
+    counts = class_counts(findings, policy, ours)
+    withheld = {}
+    if desired.nameless:
+        withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
+    verdicts = judge_changes(
+        counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
+    )
+    source = PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of)
+    header = msgspec.structs.replace(
+        _header(run, counts, verdicts, source),
+        fields=findings.fields,
+        visible=findings.visible,
+        declared=run.settings.declared(desired.mapping),
+        unproven=tuple(sorted(fetched.unproven)),
+        witnesses=fetched.witnesses,
+    )
+    return _seal(run, ledger, header, list_changes(findings, policy, ours))
+
+
+def _write_undo(
+    run: Run,
+    ledger: Ledger,
+    changes: tuple[Change, ...],
+    fields: tuple[str, ...],
+    visible: tuple[str, ...],
+    target: str,
+) -> PlanFile:
+    counts = {kind: sum(change.guard_class is kind for change in changes) for kind in GuardClass}
+    last = run.state.baseline()
+    bases = last.bases if last and last.bases else Bases(None, None, None, None)
+    verdicts = judge_changes(counts, bases, run.settings.guards.changes, run_id=run.id)
+    ledger.source = SourceCounts(location=f"run {target}")
+    header = msgspec.structs.replace(
+        _header(run, counts, verdicts, PlanSource(f"run {target}", len(changes), None, None)),
+        fields=fields,
+        visible=visible,
+        undoes=target,
+    )
+    return _seal(run, ledger, header, changes)
+
+
+def _header(
+    run: Run, counts: Mapping[GuardClass, int], verdicts: tuple[GuardVerdict, ...], source: PlanSource
+) -> PlanHeader:
+    held = frozenset(GuardClass(verdict.guard) for verdict in verdicts if verdict.is_held)
+    return PlanHeader(
+        run_id=run.id,
+        app_id=run.settings.cometchat.app_id,
+        host=run.settings.cometchat.host,
+        created_at=run.world.now().isoformat(timespec="seconds"),
+        fields=(),
+        visible=(),
+        settings=run.settings.digests(),
+        declared={},
+        source=source,
+        counts=action_counts(counts, held),
+        guards=verdicts,
+        forecast=forecast(counts, held, run.expected_rates(), run.rate_note()),
+    )
+
+
+def _seal(run: Run, ledger: Ledger, header: PlanHeader, changes: Iterable[Change]) -> PlanFile:
+    written = write_plan(run.folder.plan, header, changes)
+    counted = {verdict.guard: verdict.measured for verdict in header.guards}
+    if any(written[kind] != counted[kind] for kind in GuardClass):
+        raise AssertionError(f"the plan has {dict(written)} changes where {counted} were counted")
+    made = PlanFile(run.folder.plan)
+    ledger.note_plan(made)
+    return made
+
+
+def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
+    """What each guard's percentage is of; after a fetch by uid, what the last full run saw."""
+    if fetched.is_whole:
+        return bases_of(findings)
+    last = run.state.baseline()
+    return last.bases if last and last.bases else Bases(findings.matched_active, None, None, None)
+
+
+def _keep_baseline(run: Run, findings: Findings, fetched: Fetched, desired: Desired) -> None:
+    last = run.state.baseline()
+    bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
+    run.state.keep_baseline(Baseline(run.id, desired.rows, bases), run.settings.source.shown)
+
+
+def _learn_looks(directory: Directory, fields: tuple[str, ...]) -> frozenset[str]:
+    """Find out which managed groups a look leaves out; those come from the list then."""
+    directory.find_first_page()
+    hidden = hidden_groups(directory, managed_groups(fields))
+    directory.rely_on_list(hidden)
+    return hidden
+
+
+def _look_at(
+    run: Run, directory: Directory, uids: set[str], fields: tuple[str, ...]
+) -> tuple[dict[str, Record | None], set[str]]:
+    """Look at users; also give those that the directory could not say anything about."""
+    looks: dict[str, Record | None] = {}
+    unknown: set[str] = set()
+    with run.progress.stage("fetch", len(uids), "users") as tick:
+        for uid, found in directory.get_each(sorted(uids)):
+            if isinstance(found, Unknown):
+                unknown.add(uid)
+            else:
+                looks[uid] = None if found is None else as_record(found, fields)
+            tick(1)
+    return looks, unknown
