@@ -37,7 +37,7 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
     """Read a Parquet file; `source_row` counts its rows from 1. Raises: SourceError."""
     _check_kind(path, raw)
     with _readable(path):
-        file = pq.ParquetFile(raw)
+        file = pq.ParquetFile(raw, page_checksum_verification=True)
         columns = tuple(file.schema_arrow.names)
     mapping = choose(columns)
     check_columns(str(path), columns, mapping)
