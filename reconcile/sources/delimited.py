@@ -139,22 +139,22 @@ class _CsvTable:
     def _cells(self, text: bytes, names: list[str], odd: list[tuple[int, int, str]]) -> pa.Table:
         def note(row: Any) -> str:
             odd.append((row.number - 1, row.actual_columns, row.text))
-            return "skip"
+            return "error" if self._are_too_many(odd) else "skip"
 
-        # From memory, and not from the stream: Arrow reads ahead in a thread that outlives an error.
-        return pacsv.read_csv(
-            pa.BufferReader(text),
-            pacsv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=self._names),
-            pacsv.ParseOptions(
-                delimiter=self._delimiter,
-                newlines_in_values=True,
-                invalid_row_handler=note,
-                ignore_empty_lines=False,
-            ),
-            pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, include_columns=names
-            ),
+        read_options = pacsv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=self._names)
+        parse_options = pacsv.ParseOptions(
+            delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=note, ignore_empty_lines=False
         )
+        convert_options = pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, include_columns=names
+        )
+        try:
+            # From memory, and not from the stream: Arrow reads ahead in a thread that outlives an error.
+            return pacsv.read_csv(pa.BufferReader(text), read_options, parse_options, convert_options)
+        except pa.ArrowInvalid:
+            if not self._are_too_many(odd):
+                raise
+            raise self._too_many() from None
 
     def _keep(self, records: _Records, count: int, text: bytes) -> pa.Table:
         """Keep the mapped cells of the first `count` records, which are this text, and number them by line."""
@@ -185,12 +185,18 @@ class _CsvTable:
         for record, detail in sorted(out.items()):
             line = self._line + int(records.starts[record])
             self.ragged.append(Quarantined(line, None, QuarantineKind.INVALID, detail))
-        if len(self.ragged) > RAGGED_LIMIT:
-            raise SourceError(
-                f"{self._name}: more than {RAGGED_LIMIT:,} rows are of another width than the header, "
-                f"the first in line {self.ragged[0].source_row}",
-                hint=f"is {self._delimiter!r} the delimiter? name it: --set source.delimiter=...",
-            )
+        if self._are_too_many([]):
+            raise self._too_many()
+
+    def _are_too_many(self, odd: list[tuple[int, int, str]]) -> bool:
+        return len(self.ragged) + len(odd) > RAGGED_LIMIT
+
+    def _too_many(self) -> SourceError:
+        line = self.ragged[0].source_row if self.ragged else self._line
+        return SourceError(
+            f"{self._name}:{line}: from here on, more than {RAGGED_LIMIT:,} rows are not of the header's width",
+            hint=f"is {self._delimiter!r} the delimiter? name it: --set source.delimiter=...",
+        )
 
     def _width_said(self, width: int) -> str:
         return f"the row has {width} cells and the header {len(self._names)}"

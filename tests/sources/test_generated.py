@@ -20,7 +20,7 @@ from tests.sources.generated import MAPPED, Made, make, packed, read_in_small_bl
 
 Record = Callable[[str, object], None]
 
-BATCHES = 8
+BATCHES = 10
 FILES = how_many(2_000, soak=20_000) // BATCHES
 MUTANTS = how_many(1_000, soak=10_000) // BATCHES
 CUTS = how_many(500, soak=5_000) // BATCHES

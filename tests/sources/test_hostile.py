@@ -26,6 +26,6 @@ def test_a_hostile_file_is_refused_with_words_or_read_for_what_it_is(tmp_path: P
     assert tuple(ragged(export)) == hostile.out
 
 
-def test_there_are_more_than_a_hundred_of_them() -> None:
-    """Each under a name of its own."""
+def test_every_hostile_file_is_told_apart() -> None:
+    """By a name of its own, and there are enough of them."""
     assert len({hostile.name for hostile in HOSTILE}) == len(HOSTILE) > 100
