@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,14 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what brings a generated case back."""
+    """Print what brings a generated case back, and what became of the cases that tests count."""
+    counted: Counter[str] = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if getattr(report, "when", "") != "teardown":
+            continue
+        counted.update({name: value for name, value in report.user_properties if name.startswith("outcome: ")})
+    for outcome, count in sorted(counted.items()):
+        terminalreporter.write_line(f"{outcome}: {count}")
     terminalreporter.write_line(f"generated cases came from {SEED_VARIABLE}={seed()}")
 
 

@@ -8,17 +8,26 @@ from reconcile.errors import SourceError
 __all__ = ["check_columns"]
 
 
-def check_columns(name: str, columns: tuple[str, ...], mapping: Mapping) -> None:
+def check_columns(place: str, columns: tuple[str, ...], mapping: Mapping, *, delimiter: str = "") -> None:
     """See that each mapped column is there exactly once. Raises: SourceError with every one that is not."""
     faults, hints = [], []
     for column in mapping.columns:
         count = columns.count(column)
         if count == 0:
-            near = get_close_matches(column, columns, n=1)
             faults.append(f"the mapped column {column!r} is missing")
-            hints.append(f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(columns)[:200]}")
+            hints.append(_nearest(column, columns))
         elif count > 1:
             faults.append(f"the mapped column {column!r} is there {count} times")
             hints.append("give each column a name of its own")
+    if delimiter and not set(mapping.columns) & set(columns):
+        hints.append(
+            f"do the names stand there, with {delimiter!r} between them? --set source.delimiter=... names another"
+        )
     if faults:
-        raise SourceError(f"{name}: {'; '.join(faults)}", hint="; ".join(hints))
+        raise SourceError(f"{place}: {'; '.join(faults)}", hint="; ".join(dict.fromkeys(hints)))
+
+
+def _nearest(column: str, columns: tuple[str, ...]) -> str:
+    folded = {name.casefold(): name for name in reversed(columns)}
+    near = get_close_matches(column.casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]!r}?" if near else f"there are: {', '.join(columns)[:200]}"

@@ -4,6 +4,7 @@ Read an export from a file: which format it is, and that it stays the same while
 Whatever makes the whole file doubtful refuses it.
 """
 
+import errno
 import os
 import stat
 import sys
@@ -21,11 +22,18 @@ from reconcile.sources.tables import read_json_lines, read_parquet
 __all__ = ["read_file"]
 
 
+_OPEN_HINTS = {
+    errno.EACCES: "give the user that runs this job the right to read it, and to enter its folder",
+    errno.ELOOP: "a symbolic link leads back to itself; name the file itself",
+    errno.ENXIO: "a socket is no file; a stream goes to standard input: -",
+}
+
+
 def read_file(source: Source, choose: Choose, now_unix_s: float) -> Export:
     """Read a file by the ending of its name; `-` is CSV on standard input. Raises: SourceError."""
     with ExitStack() as stack:
         if source.location == "-":
-            return read_delimited(source, sys.stdin.buffer, choose, int(now_unix_s), is_gzip=False)
+            return read_delimited(source, _standard_input(), choose, int(now_unix_s), is_gzip=False)
         path = Path(source.location)
         raw = stack.enter_context(_open(path))
         before = os.fstat(raw.fileno())
@@ -47,6 +55,13 @@ def _read_format(source: Source, path: Path, raw: BinaryIO, choose: Choose, as_o
             return read_delimited(source, raw, choose, as_of, is_gzip=is_gzip)
 
 
+def _standard_input() -> BinaryIO:
+    # Python gives no stream where the caller closed it.
+    if sys.stdin is None:
+        raise SourceError("standard input is closed", hint="reconcile ... --source - < users.csv")
+    return sys.stdin.buffer
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         # Not blocking: opening a fifo that nobody writes to would wait for ever.
@@ -54,7 +69,10 @@ def _open(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise SourceError(f"the export {path} does not exist", hint=_nearby(path)) from None
     except OSError as error:
-        raise SourceError(f"the export {path} cannot be read: {error.strerror}", hint="check it") from None
+        hint = _OPEN_HINTS.get(error.errno or 0, "check the path and the disk it is on")
+        raise SourceError(f"the export {path} cannot be read: {error.strerror}", hint=hint) from None
+    except ValueError as error:
+        raise SourceError(f"the export {str(path)!r} cannot be read: {error}", hint="check the path") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -65,7 +83,10 @@ def _open(path: Path) -> BinaryIO:
 
 def _nearby(path: Path) -> str:
     folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        names = []
     near = get_close_matches(path.name, names, n=1)
     return f"did you mean {folder / near[0]}?" if near else "check --source and the folder it is relative to"
 

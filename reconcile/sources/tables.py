@@ -1,50 +1,82 @@
 """Read an export from Parquet and from JSON lines. Every value becomes the text that it stands for."""
 
-import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame
+from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
 from reconcile.sources.columns import check_columns
-from reconcile.sources.text import HashingReader, TextStream
+from reconcile.sources.foreign import foreign_kind
+from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream
 from reconcile.sources.values import as_text
 
 __all__ = ["read_json_lines", "read_parquet"]
 
 _ROWS = 65_536
+_PARQUET = b"PAR"
+_KEYS = 10_000  # different keys in one file; more is another format
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT = msgspec.json.Decoder(str)
 
 
 def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Export:
     """Read a Parquet file; `source_row` counts its rows from 1. Raises: SourceError."""
-    try:
-        file = pq.ParquetFile(raw)
+    _check_kind(path, raw)
+    with _readable(path):
+        file = pq.ParquetFile(raw, page_checksum_verification=True)
         columns = tuple(file.schema_arrow.names)
-        mapping = choose(columns)
-        check_columns(str(path), columns, mapping)
-        wanted = list(mapping.columns)
-        parts = [_as_text(batch, wanted) for batch in file.iter_batches(_ROWS, columns=wanted)]
-        table = _joined(wanted, parts)
-    except UnicodeDecodeError:
-        raise SourceError(f"{path} holds bytes that are not UTF-8", hint="cast the column to text") from None
-    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
-        raise SourceError(
-            f"{path} is not a readable Parquet file: {error}", hint="write the export again"
-        ) from None
+    mapping = choose(columns)
+    check_columns(str(path), columns, mapping)
+    wanted = list(mapping.columns)
+    with _readable(path):
+        # In this thread: Arrow's own would still ask for bytes after an error.
+        batches = file.iter_batches(_ROWS, columns=wanted, use_threads=False)
+        table = _joined(wanted, (_as_text(batch, wanted) for batch in batches))
     columns_of = {name: table[name] for name in wanted}
     frame = as_frame({**columns_of, SOURCE_ROW: pa.array(range(1, len(table) + 1), pa.int64())})
     return Export(frame, mapping, columns, (), _digest(raw), as_of)
 
 
-def _joined(wanted: list[str], parts: list[pa.Table]) -> pa.Table:
+def _digest(raw: BinaryIO) -> str:
+    raw.seek(0)
+    return file_digest(cast("BufferedReader", raw), "sha256").hexdigest()
+
+
+def _check_kind(path: Path, raw: BinaryIO) -> None:
+    head = raw.read(4096)
+    raw.seek(0)
+    foreign = None if head.startswith(_PARQUET) else foreign_kind(head)
+    if foreign is not None:
+        raise SourceError(f"{path} is not a readable Parquet file: this is {foreign[0]}", hint=foreign[1])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise SourceError(f"{path} holds bytes that are not UTF-8", hint="cast the column to text") from None
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        raise SourceError(
+            f"{path} is not a readable Parquet file: {error}",
+            hint="write the export again, whole; if it is another format, name it so",
+        ) from None
+
+
+def _joined(wanted: list[str], parts: Iterable[pa.Table]) -> pa.Table:
     empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
     table = pa.concat_tables([empty, *parts]).combine_chunks()
     # Whoever wrote the file may have called bytes text; nothing has looked at them so far.
@@ -64,52 +96,133 @@ def _as_text(batch: pa.RecordBatch, wanted: list[str]) -> pa.Table:
     return pa.table(texts)
 
 
-def _digest(raw: BinaryIO) -> str:
-    raw.seek(0)
-    hashing = HashingReader(raw)
-    with io.BufferedReader(hashing, 1 << 20) as plain:
-        while plain.read(1 << 20):
-            pass
-        return hashing.hexdigest
-
-
 def read_json_lines(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *, is_gzip: bool) -> Export:
     """
     Read one JSON object a line; `source_row` is the line. Numbers keep the text that they are written in.
 
-    A line that is no object is quarantined, but at the end of a file without a last line end it means that
-    the file was cut. Raises: SourceError.
+    A line that is no object, or has a mapped key twice, is quarantined; but at the end of a file without a
+    last line end a line that is no object means that the file was cut. The file is read twice: once for its
+    columns, which are the keys of all lines. Raises: SourceError.
     """
-    stream = TextStream(raw, name=source.location, encoding=source.encoding, is_gzip=is_gzip)
-    rows: list[tuple[int, dict[str, msgspec.Raw]]] = []
-    ragged: list[Quarantined] = []
-    for line, text in _lines(stream):
-        try:
-            rows.append((line, _OBJECT.decode(text)))
-        except (msgspec.DecodeError, RecursionError):
-            if not text.endswith(b"\n"):
-                raise SourceError(
-                    f"{source.location}:{line}: the last line is cut short", hint="write the export again"
-                ) from None
-            ragged.append(Quarantined(line, None, QuarantineKind.INVALID, "the line is not a JSON object"))
-    if not rows:
-        raise SourceError(
-            f"{source.location} has no line that is a JSON object", hint="one object a line, no array around them"
+
+    def lines() -> _JsonLines:
+        raw.seek(0)
+        return _JsonLines(
+            TextStream(raw, name=source.location, encoding=source.encoding, is_gzip=is_gzip, may_be_json=True)
         )
-    columns = tuple(dict.fromkeys(key for _, row in rows for key in row))
+
+    columns = lines().keys()
     mapping = choose(columns)
     check_columns(source.location, columns, mapping)
-    data: dict[str, Any] = {
-        name: pa.array([_cell(row.get(name)) for _, row in rows], pa.string()) for name in mapping.columns
-    }
-    data[SOURCE_ROW] = pa.array([line for line, _ in rows], pa.int64())
-    return Export(as_frame(data), mapping, columns, tuple(ragged), stream.hashing.hexdigest, as_of)
+    rows = lines()
+    frame = rows.read(mapping)
+    return Export(frame, mapping, columns, tuple(rows.ragged), rows.stream.sha256, as_of, rows.stream.notes)
+
+
+class _JsonLines:
+    """One reading of a file of JSON lines."""
+
+    def __init__(self, stream: TextStream) -> None:
+        self.stream = stream
+        self.ragged: list[Quarantined] = []
+
+    def keys(self) -> tuple[str, ...]:
+        """Give all keys that occur. Raises: SourceError when there is no object at all."""
+        keys: dict[str, None] = {}
+        for _, _, row in self._objects():
+            keys.update(dict.fromkeys(row))
+            if len(keys) > _KEYS:
+                raise SourceError(
+                    f"{self.stream.name} has more than {_KEYS:,} different keys",
+                    hint="one user a line, one key a field",
+                )
+        return tuple(keys)
+
+    def read(self, mapping: Mapping) -> pd.DataFrame:
+        """Read the mapped keys of all lines."""
+        names = mapping.columns
+        parts = [
+            pa.table({name: pa.array([], pa.string()) for name in names} | {SOURCE_ROW: pa.array([], pa.int64())})
+        ]
+        rows: list[tuple[int, list[str | None]]] = []
+        for line, text, row in self._objects():
+            doubled = _doubled(text, row, names)
+            if doubled:
+                self._set_aside(line, f"the key {doubled!r} is there twice")
+                continue
+            rows.append((line, [_cell(row.get(name)) for name in names]))
+            if len(rows) == _ROWS:
+                parts.append(_part(names, rows))
+                rows = []
+        table = pa.concat_tables([*parts, _part(names, rows)]).combine_chunks()
+        return as_frame({name: table[name] for name in table.column_names})
+
+    def _objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
+        some = False
+        for line, text in _lines(self.stream):
+            if not some and text.lstrip().startswith(b"["):
+                raise SourceError(
+                    f"{self.stream.name}:{line}: this is a JSON array, and no line that is a JSON object",
+                    hint="one object a line, no array around them",
+                )
+            try:
+                row = _OBJECT.decode(text)
+            except (msgspec.DecodeError, RecursionError):
+                self._refuse_cut(line, text)
+                self._set_aside(line, "the line is not a JSON object")
+                continue
+            some = True
+            yield line, text, row
+        if not some:
+            raise SourceError(
+                f"{self.stream.name} has no line that is a JSON object",
+                hint="one object a line, no array around them",
+            )
+
+    def _refuse_cut(self, line: int, text: bytes) -> None:
+        if not text.endswith(b"\n"):
+            raise SourceError(
+                f"{self.stream.name}:{line}: the last line is cut short", hint="write the export again"
+            )
+
+    def _set_aside(self, line: int, detail: str) -> None:
+        self.ragged.append(Quarantined(line, None, QuarantineKind.INVALID, detail))
+        if len(self.ragged) > RAGGED_LIMIT:
+            raise SourceError(
+                f"{self.stream.name}: more than {RAGGED_LIMIT:,} lines are no JSON object, "
+                f"the first is line {self.ragged[0].source_row}",
+                hint="is this another format? one object a line is needed",
+            )
 
 
 def _lines(stream: TextStream) -> Iterator[tuple[int, bytes]]:
-    for line, text in enumerate(io.BufferedReader(stream, 1 << 20), start=1):
-        if text.strip():
-            yield line, text
+    rest, at = b"", 0
+    while chunk := stream.read():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from ((line, text + b"\n") for line, text in enumerate(lines, start=at + 1) if text.strip())
+        at += len(lines)
+        if len(rest) > CHUNK:
+            raise SourceError(
+                f"{stream.name}:{at + 1}: the line is longer than {CHUNK >> 20} MiB",
+                hint="one object a line is needed",
+            )
+    if rest.strip():
+        yield at + 1, rest
+
+
+def _part(names: tuple[str, ...], rows: list[tuple[int, list[str | None]]]) -> pa.Table:
+    data = {name: pa.array([cells[at] for _, cells in rows], pa.string()) for at, name in enumerate(names)}
+    return pa.table({**data, SOURCE_ROW: pa.array([line for line, _ in rows], pa.int64())})
+
+
+def _doubled(text: bytes, row: dict[str, msgspec.Raw], names: tuple[str, ...]) -> str:
+    """Give a mapped key that an object has twice: readers of JSON keep one of them and do not say which."""
+    if text.count(b'":') == len(row) and not any(loose in text for loose in (b" :", b"\t:", b"\r:")):
+        return ""
+    # The outermost object is the last to be given.
+    pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list)
+    keys = [key for key, _ in pairs]
+    return next((name for name in names if keys.count(name) > 1), "")
 
 
 def _cell(raw: msgspec.Raw | None) -> str | None:
@@ -118,4 +231,4 @@ def _cell(raw: msgspec.Raw | None) -> str | None:
     data = bytes(raw)
     if data == b"null":
         return None
-    return msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()
+    return _TEXT.decode(data) if data[:1] == b'"' else data.decode()
