@@ -1,6 +1,7 @@
 """Switch users on and off, in batches: the status is always 200, so the lists of the answer decide."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from reconcile.apply.hands import ATTEMPTS, Hands, Mode
@@ -25,29 +26,22 @@ class Switch:
     def reactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
         """Reactivate users; gives each change with its outcome."""
         for batch in _batches(changes):
-            for change in batch:
-                self._hands.state.intend(self._hands.run_id, change, {})
-            lists = self._send([change.uid for change in batch], self._hands.directory.reactivate)
-            for change in batch:
-                yield change, _read(change.uid, lists, "reactivatedUids", "nonDeactivatedUids")
+            yield from self._switch(batch, _ON, self._hands.directory.reactivate)
 
     def deactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
         """Deactivate users, each looked at once more right before; gives each change with its outcome."""
         for batch in _batches(changes):
-            refusals = {change.seq: self._refusal(change) for change in batch}
-            due = [change for change in batch if refusals[change.seq] is None]
-            for change in due:
-                self._hands.state.intend(self._hands.run_id, change, {})
-            lists = self._send([change.uid for change in due], self._hands.directory.deactivate) if due else {}
-            for change in batch:
-                settled = refusals[change.seq]
-                yield change, settled or _read(change.uid, lists, "deactivatedUids", "alreadyDeactivatedUids")
+            refusals = [(change, self._refusal(change)) for change in batch]
+            yield from ((change, refusal) for change, refusal in refusals if refusal is not None)
+            due = [change for change, refusal in refusals if refusal is None]
+            if due:
+                yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
     def _refusal(self, change: Change) -> Settled | None:
         """Look at who is to be switched off, and say why not; None when it may be done."""
         try:
             look = self._hands.directory.look(change.uid)
-        except DirectoryBusy as error:
+        except (DirectoryBusy, ChangeRejected) as error:
             return Settled(Outcome.FAILED, short(error))
         if look is None or not look.active:
             # After a start that was cut short it may have been us.
@@ -58,20 +52,55 @@ class Switch:
             return Settled(Outcome.SKIPPED, "created after the export")
         return None
 
-    def _send(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> Lists:
-        """Send one batch; the call is idempotent, so after a lost answer it is sent again."""
+    def _switch(
+        self, batch: list[Change], way: "_Way", send: Callable[[Sequence[str]], Lists]
+    ) -> Iterator[tuple[Change, Settled]]:
+        for change in batch:
+            self._hands.state.intend(self._hands.run_id, change, {})
+        lists, was_lost = self._send([change.uid for change in batch], send)
+        for change in batch:
+            sent_before = was_lost or change.seq in self._mode.open_intents
+            yield change, _read(change.uid, lists, way, sent_before=sent_before) or self._seen(change, way)
+
+    def _send(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> tuple[Lists, bool]:
+        """
+        Send one batch; the call is idempotent, so after a lost answer it is sent again.
+
+        Gives the lists of the answer, none where none came, and whether an earlier answer was lost.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return send(uids)
+                return send(uids), attempt > 1
             except Unclear:
                 self._hands.pause(attempt)
             except ChangeRejected:
-                return {_REFUSED: frozenset(uids)}
+                return {_REFUSED: frozenset(uids)}, attempt > 1
             except DirectoryBusy:
                 break
-        return {}
+        return {}, True
+
+    def _seen(self, change: Change, way: "_Way") -> Settled:
+        """Look at a user that no list of the answer names: each of them was looked at or listed before."""
+        try:
+            look = self._hands.directory.look(change.uid, settling=True)
+        except (DirectoryBusy, ChangeRejected) as error:
+            return Settled(Outcome.FAILED, short(error))
+        if (look is not None and look.active) is way.ends_active:
+            return Settled(Outcome.APPLIED, "the answer does not name the user, and a look agreed")
+        return Settled(Outcome.FAILED, "the answer does not name the user")
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction of the switch: how a user ends, and the lists that say so."""
+
+    ends_active: bool
+    done: str
+    already: str
+
+
+_ON = _Way(ends_active=True, done="reactivatedUids", already="nonDeactivatedUids")
+_OFF = _Way(ends_active=False, done="deactivatedUids", already="alreadyDeactivatedUids")
 _REFUSED = "refused"
 
 
@@ -81,14 +110,18 @@ def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
         yield batch
 
 
-def _read(uid: str, lists: Lists, done: str, already: str) -> Settled:
-    named = next((name for name in (done, already, "notFound", _REFUSED) if uid in lists.get(name, ())), "")
-    if named == done:
+def _read(uid: str, lists: Lists, way: _Way, *, sent_before: bool) -> Settled | None:
+    """Read what the lists say of one user; None where they do not name it."""
+    named = next(
+        (name for name in (way.done, way.already, "notFound", _REFUSED) if uid in lists.get(name, ())), ""
+    )
+    if named == way.done or (named == way.already and sent_before):
+        # What is so already after a call whose answer was lost, that call did.
         return Settled(Outcome.APPLIED)
-    if named == already:
+    if named == way.already:
         return Settled(Outcome.ALREADY, "the answer says that it was so already")
     if named == _REFUSED:
         return Settled(Outcome.REJECTED, "the batch was refused")
     if named:
         return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
-    return Settled(Outcome.FAILED, "the answer does not name the user")
+    return None

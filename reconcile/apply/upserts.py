@@ -131,8 +131,8 @@ class Upserter:
         if self._mode.exact or not self._mode.may_reactivate:
             return Settled(Outcome.REJECTED, short(taken))
         lists = self._directory.reactivate([change.uid])
-        back = lists.get("reactivatedUids", frozenset()) | lists.get("nonDeactivatedUids", frozenset())
-        return None if change.uid in back else Settled(Outcome.REJECTED, short(taken))
+        gone = change.uid in lists.get("notFound", ())
+        return Settled(Outcome.REJECTED, short(taken)) if gone else None
 
 
 def short(error: DirectoryError) -> str:

@@ -36,7 +36,7 @@ BACKOFF_S, BACKOFF_CAP_S = 0.5, 20.0
 LONGEST_WAIT_S = 300.0
 BODY_CAP = 20 * 1024 * 1024
 ANSWER_S = 120.0  # for one answer: a drip of bytes never runs into the timeout between two of them
-OUTAGE = 20  # failures in a row, over all workers, that are an outage and no hiccup
+OUTAGE = 20  # failures in a row of reads, or of writes, over all workers: an outage and no hiccup
 # Nothing that a library or a server on the way would rewrite: /users/.. is the switch for all users.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
@@ -84,7 +84,8 @@ class Client:
         self._local = threading.local()
         self._opened: list[httpx.Client] = []
         self._lock = threading.Lock()
-        self._failures = 0
+        # Apart, because looks that work would hide that no write does.
+        self._failures = {"reads": 0, "writes": 0}
 
     def close(self) -> None:
         """Close every connection."""
@@ -156,13 +157,13 @@ class Client:
             case Verdict.DONE:
                 return self._done(request, status, body)
             case Verdict.ABSENT:
-                self._failures = 0
+                self._failures[_kind(request)] = 0
                 return None
             case Verdict.CONFLICT:
-                self._failures = 0
+                self._failures[_kind(request)] = 0
                 raise Conflict(words, status=status, code=error.code)
             case Verdict.REJECT:
-                self._failures = 0
+                self._failures[_kind(request)] = 0
                 raise ChangeRejected(words, status=status, code=error.code, fields=error.fields)
             case Verdict.STOP:
                 raise DirectoryStopped(words, hint=_remedy(status, error.code), status=status, code=error.code)
@@ -174,17 +175,17 @@ class Client:
             value = request.read(body)
         except BadAnswer as bad:
             raise self._failed(request, f"{request.method} {request.path}: {bad}", status=status) from None
-        self._failures = 0
+        self._failures[_kind(request)] = 0
         return value
 
     def _failed(self, request: Request[T], words: str, *, status: int | None, code: str = "") -> Exception:
         """Note a failure that may pass, and say what it means for this request."""
         with self._lock:
-            self._failures += 1
-            failures = self._failures
+            self._failures[_kind(request)] += 1
+            failures = self._failures[_kind(request)]
         if failures >= OUTAGE:
             return DirectoryStopped(
-                f"CometChat failed {failures} times in a row, last: {words}",
+                f"CometChat failed {failures} {_kind(request)} in a row, last: {words}",
                 hint="look at the vendor's status page; finish later with: reconcile resume",
                 status=status,
                 code=code,
@@ -259,6 +260,10 @@ class Client:
         with self._lock:
             self._opened.append(client)
         return client
+
+
+def _kind(request: Request[T]) -> str:
+    return "writes" if request.is_write else "reads"
 
 
 def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes:

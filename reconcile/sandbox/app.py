@@ -57,7 +57,7 @@ class LookAlike:
         with self._world.lock:
             outcome = _carry_out(self._world, call, due)
         if isinstance(outcome, Answer):
-            await deliver(outcome, scope, receive, send)
+            await deliver(outcome, self._world.clock.now_s(), scope, receive, send)
         else:
             await drop(outcome, scope, receive)
 

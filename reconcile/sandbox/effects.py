@@ -187,4 +187,5 @@ def _mutate(fault: faults.MutateDirectory, world: World) -> None:
         uid = next(uid for uid in map("stranger-{}".format, count(1)) if uid not in world.users.by_uid)
         world.users.add(User(uid, "A stranger", "default", "offline", now_s))
     if fault.reorder:
-        active.shuffle(fault.seed)
+        for shelf in (active, world.users.shelf("all")):
+            shelf.shuffle(fault.seed)

@@ -10,6 +10,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -79,7 +81,7 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def deliver(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def deliver(answer: Answer, now_s: int, scope: Scope, receive: Receive, send: Send) -> None:
     """
     Send an answer: at once, slowly, or in part.
     """
@@ -87,7 +89,7 @@ async def deliver(answer: Answer, scope: Scope, receive: Receive, send: Send) ->
     start: Message = {
         "type": "http.response.start",
         "status": answer.status,
-        "headers": [*answer.headers, length],
+        "headers": [*answer.headers, _date(now_s), length],
     }
     await send(start)
     if answer.send_only is not None:
@@ -125,6 +127,12 @@ async def drop(order: Drop, scope: Scope, receive: Receive) -> None:
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+@lru_cache(maxsize=1)
+def _date(now_s: int) -> tuple[bytes, bytes]:
+    # Of the sandbox's own clock, so that resets and dates in other headers can be measured against it.
+    return b"date", formatdate(now_s, usegmt=True).encode()
 
 
 def _pieces(body: bytes, size: int) -> Iterator[bytes]:

@@ -108,7 +108,8 @@ class World:
         if self.switches.role_deleted == "default":
             for user in self.users.by_uid.values():
                 if user.role == role:
-                    user.role = DEFAULT_ROLE
+                    with self.users.changing(user):
+                        user.role = DEFAULT_ROLE
 
     def reset(self) -> None:
         """

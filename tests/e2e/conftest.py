@@ -1,10 +1,32 @@
-"""Fixtures of the end-to-end tests."""
+"""Fixtures of the end-to-end tests: each of them runs once under every profile of the sandbox."""
 
 import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e import small_world
+from tests.e2e.profiles import PROFILES, Profile
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """How the service answers; a module whose tests turn the switches themselves has a `profile` of its own."""
+    return PROFILES[request.param]
+
+
+@pytest.fixture
+def sandbox(sandbox: Sandbox, profile: Profile) -> Sandbox:
+    """The look-alike under this profile."""
+    sandbox.use_profile(profile.name)
+    return sandbox
+
+
+@pytest.fixture
+def shell(shell: Shell, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """The command line, with the rates in its environment where the service does not name them."""
+    for name, value in profile.environment.items():
+        monkeypatch.setenv(name, value)
+    return shell
 
 
 @pytest.fixture

@@ -74,6 +74,13 @@ def test_every_answer_tells_the_budget_in_both_spellings(api: httpx.Client, tigh
     assert not {"x-rate-limit-reset", "x-ratelimit-reset", "retry-after"} & headers.keys()
 
 
+def test_every_answer_has_the_date_of_the_clock(api: httpx.Client, tight: Sandbox) -> None:
+    """
+    So that a reset in unix seconds can be turned into a wait, whatever the client's own clock says.
+    """
+    assert api.get("/users").headers.get_list("date") == ["Tue, 14 Nov 2023 22:14:12 GMT"]
+
+
 def test_a_429_tells_when_to_come_back(api: httpx.Client, tight: Sandbox) -> None:
     """
     Reset is the end of the window in unix seconds, Retry-After the whole seconds until then.

@@ -135,3 +135,16 @@ def test_a_lag_leaves_no_trace_in_the_app(api: httpx.Client, lagging: Sandbox) -
 
     assert sorted(listed(api)) == sorted(user["name"] for user in lagging.users().values())
     assert len(lagging.users()) == 22
+
+
+def test_the_role_that_a_deleted_one_leaves_shows_late(api: httpx.Client, lagging: Sandbox) -> None:
+    """
+    Users who fall back to the built-in role do so for late readers, too.
+    """
+    lagging.switch(role_deleted="default")
+    lagging.load_users([ANN | {"role": "pro"}])
+    api.delete("/roles/pro")
+    early = api.get("/users/ann").json()["data"]["role"]
+    lagging.advance(0.5)
+
+    assert (early, api.get("/users/ann").json()["data"]["role"]) == ("pro", "default")

@@ -1,0 +1,46 @@
+"""What the end-to-end tests expect under each profile of the sandbox, where that depends on the service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["PROFILES", "Profile"]
+
+# An app that does not name its limits is asked carefully, and each run would take a minute.
+_RATES = {"RECONCILE_LIMITS__CORE_PER_MINUTE": "9000", "RECONCILE_LIMITS__STANDARD_PER_MINUTE": "18000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """
+    One way to answer the open questions.
+
+    `stuck` are the users, of the samples and of the small world, of whom one value cannot be cleared by any
+    known call: their change is rejected as `did_not_stick`, and an apply ends with 4 instead of 0.
+    """
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stuck_in_samples: frozenset[str] = frozenset()
+    stuck_in_world: frozenset[str] = frozenset()
+
+    @property
+    def done(self) -> int:
+        """The exit code of an apply that did all that can be done."""
+        return 4 if self.stuck_in_samples else 0
+
+    @property
+    def clears_tags(self) -> bool:
+        """Whether tags can be cleared."""
+        return not self.stuck_in_samples
+
+
+PROFILES = {
+    "observed": Profile("observed"),
+    "documented": Profile("documented", _RATES),
+    "hostile": Profile(
+        "hostile",
+        _RATES,
+        stuck_in_samples=frozenset({"0066", "0240"}),  # tags
+        stuck_in_world=frozenset({"untagged", "homeless"}),  # tags; a metadata key beside a foreign one
+    ),
+}
