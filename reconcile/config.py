@@ -14,7 +14,7 @@ from datetime import date, time
 from math import isfinite
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -37,6 +37,9 @@ _COMETCHAT_VARIABLES = {
 }
 _CASED = {name.lower(): name for name in MAPPABLE}  # a variable's name has lost its case
 _PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
+_ELSEWHERE = re.compile(r"://|^\$\{\w+\}")  # a location that is no path beside the file
+_PASSWORD = re.compile(r"(?<=:)\$\{\w+\}(?=@)")
+_UNQUOTED = re.compile(r"[@:/?#\[\]\s]")
 _LOOPBACK = re.compile(r"(127(\.[0-9]{1,3}){3}|localhost|::1)")
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
@@ -137,7 +140,7 @@ def _read_file(path: str, problems: Problems) -> Tree:
     base = Path(path).parent
     for section, key in _PATHS:
         value = tree.get(section, {}).get(key) if isinstance(tree.get(section), dict) else None
-        if isinstance(value, str) and value not in {"", "-"} and "://" not in value:
+        if isinstance(value, str) and value not in {"", "-"} and not _ELSEWHERE.search(value):
             tree[section][key] = str(base / value)
     # The default run directory stands beside the file too.
     if isinstance(tree.setdefault("run", {}), dict):
@@ -263,14 +266,17 @@ def _shown(default: Any) -> str:
 
 
 def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
-    """Put environment values in the place of ${NAME} in a database URL."""
-    if "://" not in location:
+    """Put environment values in the place of ${NAME} in a database URL, or of the whole of it."""
+    if not _ELSEWHERE.search(location):
         return location
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environ:
             problems.append((f"source.location names ${{{match[1]}}}, which is not set", f"export {match[1]}"))
-        return environ.get(match[1], "")
+        text = environ.get(match[1], "")
+        # A password that could not stand in a URL as it is was not quoted for one.
+        bare = _PASSWORD.fullmatch(location, *match.span()) and _UNQUOTED.search(text)
+        return quote(text, safe="") if bare else text
 
     return re.sub(r"\$\{(\w+)\}", value, location)
 
@@ -296,6 +302,7 @@ def _impossible(settings: Settings) -> Problems:
     check(settings.run.keep > 0, "run.keep is not positive", "how many runs to keep, for example 30")
     check(len(settings.source.delimiter) <= 1, "source.delimiter is not one character", 'for example ";"')
     for name, text in (
+        ("source.timeout", settings.source.timeout),
         ("policy.plan_max_age", settings.policy.plan_max_age),
         ("limits.deadline", limits.deadline),
     ):

@@ -75,6 +75,7 @@ class Source(msgspec.Struct, frozen=True):
     delimiter: str = ""
     encoding: str = ""
     as_of: str = ""
+    timeout: str = "10m"
 
     @property
     def is_database(self) -> bool:

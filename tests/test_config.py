@@ -29,6 +29,7 @@ table = "users"
 delimiter = ";"
 encoding = "utf-8"
 as_of = "2026-11-23T02:00:00Z"
+timeout = "10m"
 
 [fields]
 uid = "id"

@@ -1,142 +1,131 @@
 """
 Read an export from a database: read-only, by a cursor, in bounded batches.
 
-A connection that is lost half-way is a failed read, never a short one.
+A connection that is lost half-way is a failed read, never a short one. How each database is read stands in
+a module of its own.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
-from sqlalchemy import Connection, CursorResult, Engine, column, create_engine, event, select, table, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from reconcile.core.frame import SOURCE_ROW, as_frame
+from reconcile.core.mapping import ColumnKind, Mapping
 from reconcile.errors import SourceError
+from reconcile.logs import remember_secret
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
 from reconcile.sources.columns import check_columns
-from reconcile.sources.values import as_text
+from reconcile.sources.cursor import Ask, Open, Stream
+from reconcile.sources.values import Write, json_text
 
 __all__ = ["read_sql"]
 
-# Asked for by size: without one the library fetches a million rows at once, whatever it was told before.
-_BATCH = 10_000
+# By the name that a URL begins with; a driver that it names after a + is as good as ours.
+_MODULES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+}
+# A shorter one may be part of any word; it is taken out of what a database says, and of nothing else.
+_TELLING = 8
+_SMALL = 50  # batches to a piece of a column
 
 
 def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
     """Read the query or the table; `source_row` counts its rows from 1. Raises: SourceError."""
+    ask = Ask.of(source, _url(source))
+    for secret in ask.secrets():
+        if len(secret.reveal()) >= _TELLING:
+            remember_secret(secret)
     try:
-        with _connection(source) as connection:
-            streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)
-            result: CursorResult[Any] = streaming.execute(_statement(source))
-            columns = tuple(result.keys())
-            mapping = choose(columns)
-            check_columns(source.shown, columns, mapping)
-            at = [columns.index(name) for name in mapping.columns]
-            parts = [
-                pa.table(
-                    {
-                        name: pa.array([as_text(row[i]) for row in rows], pa.string())
-                        for name, i in zip(mapping.columns, at, strict=True)
-                    }
-                )
-                for rows in result.partitions(_BATCH)
-            ]
-    except SQLAlchemyError as error:
-        raise SourceError(
-            f"{source.shown} cannot be read: {_words(error)}", hint="check the URL, the query and the rights"
-        ) from None
-    except UnicodeDecodeError:
-        raise SourceError(
-            f"{source.shown} holds bytes that are not UTF-8", hint="cast the column to text"
-        ) from None
-    empty = pa.table({name: pa.array([], pa.string()) for name in mapping.columns})
-    whole = pa.concat_tables([empty, *parts]).combine_chunks()
-    rows_of = {name: whole[name] for name in mapping.columns}
-    frame = as_frame({**rows_of, SOURCE_ROW: pa.array(range(1, len(whole) + 1), pa.int64())})
-    return Export(frame, mapping, columns, (), None, int(now_unix_s))
+        with _opener(ask)(ask) as stream:
+            if not stream.columns:
+                raise SourceError(f"{source.shown}: the query gives no columns", hint="select the mapped columns")
+            mapping = choose(stream.columns)
+            check_columns(source.shown, stream.columns, mapping)
+            columns = _read(ask, stream, mapping)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise _unusable(ask, error) from None
+    rows = pa.array(range(1, len(columns[mapping.uid_column]) + 1), pa.int64())
+    as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
+    return Export(as_frame({**columns, SOURCE_ROW: rows}), mapping, stream.columns, (), None, as_of)
 
 
-def _statement(source: Source) -> "text | select":  # type: ignore[valid-type]
-    if source.query:
-        # A colon is the query's own: it has no parameters that one could name.
-        return text(source.query.replace(":", r"\:"))
-    schema, _, name = source.table.rpartition(".")
-    return select(text("*")).select_from(table(name, column("*"), schema=schema or None))
-
-
-@contextmanager
-def _connection(source: Source) -> Iterator[Connection]:
-    engine = _engine(source)
+def _url(source: Source) -> URL:
     try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def _engine(source: Source) -> Engine:
-    try:
-        url = make_url(source.location)
-        engine = create_engine(_read_only(url))
+        return make_url(source.location)
     except ValueError:
         raise SourceError(
             f"{source.shown} is not a database URL: its port is not a number",
             hint="quote a : in the password as %3A",
         ) from None
-    except (ArgumentError, NoSuchModuleError) as error:
+    except ArgumentError:
         raise SourceError(
-            f"{source.shown} is not a database URL that can be used: {_words(error)}",
-            hint="for example sqlite:///users.db",
+            f"{source.shown} is not a database URL that can be used", hint="for example sqlite:///users.db"
         ) from None
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            f"the database driver {error.name} is not installed", hint=f"pip install {error.name}"
-        ) from None
-    event.listen(engine, "connect", _WRITES_FORBIDDEN_BY.get(url.get_backend_name(), lambda *_: None))
-    return engine
 
 
-def _read_only(url: URL) -> URL:
-    """SQLite creates a file that is missing, unless it is opened by a URI that forbids it."""
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        return url
-    path = url.database
-    return url.set(database=path if path.startswith("file:") else f"file:{quote(path)}").update_query_dict(
-        {"mode": "ro", "uri": "true"}
+def _opener(ask: Ask) -> Open:
+    # Drivers are loaded for their own database only.
+    name = _MODULES.get(ask.url.get_backend_name(), "otherwise")
+    opener: Open = getattr(import_module(f"reconcile.sources.{name}"), f"open_{name}")
+    return opener
+
+
+def _unusable(ask: Ask, error: Exception) -> SourceError:
+    if isinstance(error, ModuleNotFoundError):
+        return SourceError(f"the database driver {error.name} is not installed", hint=f"pip install {error.name}")
+    said = ask.refusal(str(error).splitlines()[0]).message.partition(": ")[2]
+    return SourceError(
+        f"{ask.source.shown} is not a database URL that can be used: {said}", hint="for example sqlite:///users.db"
     )
 
 
-def _only_reads(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")
-    # Opened for reading alone, it could still attach another file, and make it by that.
-    attach, deny, allow = sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DENY, sqlite3.SQLITE_OK
-    connection.set_authorizer(lambda action, *_: deny if action == attach else allow)
+def _read(ask: Ask, stream: Stream, mapping: Mapping) -> dict[str, pa.ChunkedArray]:
+    """Give the mapped columns as text."""
+    # A value that is JSON itself is kept as it is where JSON is wanted, and is what it says elsewhere.
+    raw = {rule.column for rule in mapping.rules if rule.kind is ColumnKind.JSON}
+    at = {name: stream.columns.index(name) for name in mapping.columns}
+    writers = {name: stream.writers[i] for name, i in at.items()}
+    writers = {name: None if write is json_text and name in raw else write for name, write in writers.items()}
+    columns = {name: _Column() for name in at}
+    while rows := stream.fetch():
+        for name, i in at.items():
+            columns[name].add(_texts(ask, name, [row[i] for row in rows], writers[name]))
+    return {name: column.whole() for name, column in columns.items()}
 
 
-def _session_reads(statement: str) -> Callable[[Any, object], None]:
-    def listener(connection: Any, _record: object) -> None:
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(statement)
-        connection.commit()
+class _Column:
+    """A column that grows. Thousands of small pieces would tear the memory to shreds, so they are put together."""
 
-    return listener
+    def __init__(self) -> None:
+        self._large: list[pa.Array] = [pa.array([], pa.string())]
+        self._small: list[pa.Array] = []
+
+    def add(self, piece: pa.Array) -> None:
+        self._small.append(piece)
+        if len(self._small) == _SMALL:
+            self._large.append(pa.concat_arrays(self._small))
+            self._small = []
+
+    def whole(self) -> pa.ChunkedArray:
+        return pa.chunked_array([*self._large, *self._small])
 
 
-_WRITES_FORBIDDEN_BY: dict[str, Callable[[Any, object], None]] = {
-    "sqlite": _only_reads,
-    "postgresql": _session_reads("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"),
-    "mysql": _session_reads("SET SESSION TRANSACTION READ ONLY"),
-    "mariadb": _session_reads("SET SESSION TRANSACTION READ ONLY"),
-}
-
-
-def _words(error: Exception) -> str:
-    """The first line of an error, without the statement and its parameters."""
-    origin = getattr(error, "orig", None) or error
-    return str(origin).splitlines()[0][:200] if str(origin) else type(origin).__name__
+def _texts(ask: Ask, name: str, values: Sequence[Any], write: Write | None) -> pa.Array:
+    try:
+        if write is not None:
+            values = [value if value is None else write(value) for value in values]
+        return pa.array(values, pa.string())
+    except (UnicodeError, pa.ArrowInvalid):
+        raise SourceError(
+            f"{ask.source.shown}: the column {name!r} holds bytes that are not UTF-8",
+            hint="turn them into text in the query, for example with hex() or encode()",
+        ) from None

@@ -1,14 +1,18 @@
 """The text that a native value of a database or a typed file stands for."""
 
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import msgspec
 
-__all__ = ["as_text"]
+__all__ = ["Write", "as_text", "instant", "json_text", "moment", "quoted"]
+
+Write = Callable[[Any], str | None]
+
+_JSON = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 def as_text(value: Any) -> str | None:
@@ -26,17 +30,43 @@ def as_text(value: Any) -> str | None:
     return str(value)
 
 
+def json_text(text: str) -> str | None:
+    """Give what a JSON value says: a string its characters, null nothing, the rest as it is written."""
+    if text.startswith('"'):
+        return msgspec.json.decode(text, type=str)
+    return None if text == "null" else text
+
+
+def quoted(text: str) -> str:
+    """Give a text as a JSON string."""
+    return msgspec.json.encode(text).decode()
+
+
+def moment(text: str) -> str:
+    """Give a time that a server wrote with a space in ISO 8601."""
+    return text.replace(" ", "T", 1)
+
+
+def instant(text: str) -> str:
+    """Give a time with a zone in UTC, so that it does not depend on whose session wrote it."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        # Before Christ, infinity: what no calendar here can turn.
+        return text
+
+
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
 # The first kind that fits counts: a boolean is an integer too, a datetime a date.
-_WRITERS: tuple[tuple[tuple[type, ...], Callable[[Any], str | None]], ...] = (
+_WRITERS: tuple[tuple[tuple[type, ...], Write], ...] = (
     ((bool,), lambda value: "true" if value else "false"),
     ((Enum,), lambda value: as_text(value.value)),
     ((float,), _number),
     ((Decimal,), lambda value: format(value, "f")),
     ((datetime, date, time), lambda value: value.isoformat()),
     ((bytes, bytearray, memoryview), lambda value: bytes(value).decode()),
-    ((list, tuple, dict, set, frozenset), lambda value: msgspec.json.encode(value, enc_hook=str).decode()),
+    ((list, tuple, dict, set, frozenset), lambda value: _JSON.encode(value).decode()),
 )
