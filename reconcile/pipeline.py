@@ -5,28 +5,28 @@ The main path, top to bottom: read, believe, fetch, compare, plan, apply, report
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from reconcile.apply import Applier, Hands, Mode
-from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, judge_changes
+from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import Report, SourceCounts
 from reconcile.core.review import refusals, release
 from reconcile.errors import Declined, PlanError, SettingsError
 from reconcile.fetch import Fetched, fetch
-from reconcile.intake import believe, check_roles, read
+from reconcile.intake import believe, check_roles, freshness, read
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.sources import Export
 from reconcile.store.planfile import PlanFile, write_plan
-from reconcile.store.state import Baseline
 from reconcile.supersede import supersede
 from reconcile.wrapup import reported
 
@@ -111,14 +111,14 @@ def plan_path(run_dir: Path, named: str) -> Path:
 def _make_plan(run: Run, ledger: Ledger) -> PlanFile:
     with run.stage("read"):
         export, desired = read(run, ledger)
-        believe(run, ledger, desired)
+        believe(run, ledger, export, desired)
     with run.stage("fetch"):
         # The roles prove the key and its scope, too.
         desired = check_roles(run, ledger, desired, run.directory(desired.fields).roles())
         findings, fetched = _compare(run, ledger, desired, export)
     with run.stage("plan"):
         made = _write_plan(run, ledger, findings, fetched, desired)
-    _keep_baseline(run, findings, fetched, desired)
+    _keep_baseline(run, ledger, findings, fetched)
     return made
 
 
@@ -134,7 +134,7 @@ def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tupl
         export.mapping,
         protect=run.settings.policy.protect,
         uncompared=uncompared,
-        freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
+        freshness=freshness(run, ledger.source.as_of),
     )
     with run.progress.stage("fetch", None, "users") as tick:
         fetched = fetch(directory, comparison, sample, tick)
@@ -142,6 +142,9 @@ def _compare(run: Run, ledger: Ledger, desired: Desired, export: Export) -> tupl
     findings, stuck = without_stuck(comparison.close(whole=fetched.is_whole, hidden=hidden), run.state.stuck())
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
     ledger.notes += fetched.notes(uncompared)
+    updates = run.settings.policy.for_plan.update_newer
+    ledger.notes += newer_notes(findings, updates=updates)
+    ledger.cautions += newer_cautions(findings, updates=updates)
     if stuck:
         ledger.notes.append(
             f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
@@ -194,10 +197,16 @@ def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
     return last.bases if last and last.bases else Bases(findings.matched_active, None, None, None)
 
 
-def _keep_baseline(run: Run, findings: Findings, fetched: Fetched, desired: Desired) -> None:
+def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched) -> None:
+    """Keep what this run measured; it is taken back where the run turns out to be no good one."""
+    if ledger.baseline is None:
+        return
     last = run.state.baseline()
     bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
-    run.state.keep_baseline(Baseline(run.id, desired.rows, bases), run.settings.source.shown)
+    measured = msgspec.structs.replace(
+        ledger.baseline, bases=bases, valid=ledger.source.valid, drifted=ledger.drift.drifted
+    )
+    run.state.keep_baseline(measured, run.settings.source.shown)
 
 
 def _adopt(run: Run, saved: PlanFile) -> PlanFile:
@@ -255,12 +264,13 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> None
     ledger.applying = True
     run.state.advance(run.id, "applying_saved" if exact else "applying")
     settled = dict(run.state.outcomes(run.id))
-    policy, as_of = run.settings.policy, made.header.source.as_of
+    policy = run.settings.policy
     mode = Mode(
         exact=exact,
         keeps=frozenset(made.header.fields) if policy.empty == "keep" else frozenset({"role", "statusMessage"}),
         may_reactivate=policy.deactivated == "reactivate",
-        as_of_unix_s=int(datetime.fromisoformat(as_of).timestamp()) if as_of else None,
+        freshness=freshness(run, made.header.source.as_of),
+        leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
         unknown=ledger.drift.unknown or 0,
         settled=settled,

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.guards import Bases
+from reconcile.core.baseline import Baseline
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action
 from reconcile.errors import StateError
 
-__all__ = ["Baseline", "RunRow", "StateReader"]
+__all__ = ["RunRow", "StateReader"]
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -32,14 +32,6 @@ class RunRow(msgspec.Struct, frozen=True):
     verdict: str | None = None
     headline: str | None = None
     writes: int = 0
-
-
-class Baseline(msgspec.Struct, frozen=True):
-    """What the last good run measured: its source, and the directory where one was walked whole."""
-
-    run_id: str
-    rows: int
-    bases: Bases | None = None
 
 
 class StateReader:
@@ -87,7 +79,11 @@ class StateReader:
 
     def own_writes(self) -> dict[str, int]:
         """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
-        sql = "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL GROUP BY uid"
+        # What agreed before we sent anything was moved by somebody else.
+        sql = (
+            "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
+            " AND outcome IN ('applied', 'rejected') GROUP BY uid"
+        )
         return dict(self._rows(sql))
 
     def own_deactivations(self) -> frozenset[str]:
@@ -99,10 +95,19 @@ class StateReader:
         last = dict(self._rows(sql))
         return frozenset(uid for uid, action in last.items() if action == Action.DEACTIVATE)
 
+    def baselines(self) -> Iterator[Baseline]:
+        """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
+        sql = "SELECT facts FROM baselines ORDER BY run_id DESC"
+        return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
+
     def baseline(self) -> Baseline | None:
-        """Give what the last good run measured, whatever its source was called: exports bear dates."""
-        sql = "SELECT facts FROM baselines ORDER BY run_id DESC LIMIT 1"
-        return next((msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql)), None)
+        """Give what the last good run measured."""
+        return next(self.baselines(), None)
+
+    def quarantine(self) -> frozenset[str] | None:
+        """Give the marks of the rows that the last good run quarantined; None where there was none."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'quarantine'")
+        return next((msgspec.json.decode(text, type=frozenset[str]) for (text,) in rows), None)
 
     def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         if not self.path.exists():

@@ -17,13 +17,14 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.baseline import Baseline
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, plain
 from reconcile.errors import SettingsError, StateError
-from reconcile.store.reader import Baseline, RunRow, StateReader
+from reconcile.store.reader import RunRow, StateReader
 from reconcile.store.schema import SCHEMA, SCHEMA_VERSION
 
-__all__ = ["Baseline", "RunRow", "State", "StateReader"]
+__all__ = ["RunRow", "State", "StateReader"]
 
 _GROUP = 50  # operations in one commit: measured, more gain little
 
@@ -158,6 +159,15 @@ class State(StateReader):
             (baseline.run_id, location, baseline.rows, facts),
             durable=True,
         )
+
+    def drop_baseline(self, run_id: str) -> None:
+        """Take back what a run measured that turned out to be no good one."""
+        self._put("DELETE FROM baselines WHERE run_id = ?", (run_id,), durable=True)
+
+    def keep_quarantine(self, marks: frozenset[str]) -> None:
+        """Remember which rows a good run quarantined, in place of those of the run before."""
+        text = msgspec.json.encode(sorted(marks)).decode()
+        self._put("INSERT OR REPLACE INTO meta VALUES ('quarantine', ?)", (text,), durable=True)
 
     def forget_runs(self, run_ids: list[str]) -> None:
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""
