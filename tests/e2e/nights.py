@@ -29,14 +29,14 @@ standard_per_minute = 18000
 
 
 class Nights:
-    """The command line over exports of `user-1`, `user-2` and so on; the last night's is of now."""
+    """The command line over exports of `user-1`, `user-2` and so on; the last night's is so many seconds old."""
 
-    def __init__(self, shell: Shell, sandbox: Sandbox) -> None:
+    def __init__(self, shell: Shell, sandbox: Sandbox, *, age_s: int = 0) -> None:
         self.shell = shell
         self.sandbox = sandbox
         self.state = shell.folder / "runs" / "state.sqlite"
         shell.write("reconcile.toml", _SETTINGS)
-        self._now = int((shell.folder / "reconcile.toml").stat().st_mtime)
+        self._now = int((shell.folder / "reconcile.toml").stat().st_mtime) - age_s
 
     def run(
         self,
