@@ -11,6 +11,7 @@ import msgspec
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate
 from reconcile.config import require_app, require_source
+from reconcile.core.baseline import Baseline, window
 from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
 from reconcile.core.pacing import RateGroup
@@ -19,7 +20,7 @@ from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
 from reconcile.store.lock import app_lock_path, hold
-from reconcile.store.state import State
+from reconcile.store.state import State, StateReader
 
 __all__ = ["Finding", "examine"]
 
@@ -101,7 +102,19 @@ def _state(settings: Settings) -> tuple[str, str, str]:
     if not path.exists():
         return "warn", "none yet: no shrink guard before the first run", "keep the run directory between runs"
     State(path, settings.cometchat.app_id).close()
-    return "ok", f"{path}, bound to this app", ""
+    good = window(StateReader(path).baselines())
+    return "ok", f"{path}, bound to this app; {_measure(good)}", ""
+
+
+def _measure(good: tuple[Baseline, ...]) -> str:
+    """Say what the next source is held against."""
+    if not good:
+        return "no good run so far, so the next source is held against nothing"
+    last = good[0]
+    most = max(good, key=lambda baseline: baseline.rows)
+    drift = "" if not last.valid or last.drifted is None else f", {last.drifted / last.valid:.1%} of them drifted"
+    words = f"the last good run {last.run_id} had {last.rows:,} rows{drift}"
+    return words if most.rows == last.rows else f"{words}; the most of the last {len(good)} exports: {most.rows:,}"
 
 
 def _app(settings: Settings, world: World, roles: set[str]) -> Iterator[Finding]:

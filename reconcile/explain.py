@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from reconcile.cometchat.directory import Directory
 from reconcile.core.cells import arrow
-from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import Desired, actual_frame, desire, with_roles
+from reconcile.core.freshness import Freshness
 from reconcile.core.plan import list_changes, without_stuck
 from reconcile.core.trace import Explanation, rows_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid

@@ -64,6 +64,8 @@ def _column(name: str, value: Any, problems: Problems) -> Column | None:
     if path and path[0] == "@private":
         problems.append((f"{name} is not managed", "it belongs to the service's extensions"))
         return None
+    if name == "uid" and not column.made_of.columns:
+        problems.append(("fields.uid is the same for every user", "name the column that tells users apart"))
     if column.type != "text" and path is None:
         problems.append((f"fields.{name} has a type", "types are for metadata; leave it out"))
     return column

@@ -1,53 +1,83 @@
 """The source on its way in: read, checked row by row, and believed or not."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
+import msgspec
 import structlog
 
+from reconcile.core.baseline import Baseline, window
 from reconcile.core.cells import arrow
 from reconcile.core.frame import Desired, desire, with_roles
-from reconcile.core.guards import GuardVerdict, SourceLimits, judge_quarantine, judge_source
+from reconcile.core.freshness import Freshness
+from reconcile.core.guards import GuardVerdict
 from reconcile.core.report import SourceCounts
+from reconcile.core.shape import empty_shares, mark_of
+from reconcile.core.source_guards import (
+    Shape,
+    SourceLimits,
+    judge_checksum,
+    judge_history,
+    judge_quarantine,
+    judge_source,
+)
 from reconcile.errors import SourceError
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.settings import mapping_for
 from reconcile.sources import Export, read_export
 
-__all__ = ["believe", "check_roles", "read"]
+__all__ = ["believe", "check_roles", "freshness", "read"]
 
 log = structlog.get_logger()
+
+_STALE_S = 86_400  # an export that a nightly job should have replaced
+_CHECKSUM = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?\S.*)?")  # a line of sha256sum, with or without a name
 
 
 def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
     """Read the export and check every row. Raises: SourceError, SettingsError."""
-    source = run.settings.source
+    source, now = run.settings.source, run.world.now()
     ledger.source = SourceCounts(location=source.shown)
-    export = read_export(source, lambda columns: mapping_for(run.settings, columns), run.world.now().timestamp())
+    export = read_export(source, lambda columns: mapping_for(run.settings, columns), now.timestamp())
     desired = desire(export.frame, export.mapping, export.ragged)
-    as_of = datetime.fromtimestamp(export.as_of_unix_s, UTC).isoformat()
-    ledger.note_source(SourceCounts(source.shown, sha256=export.sha256, as_of=as_of), desired)
-    ledger.notes += export.notes
+    # No export is true in times to come: nobody would be newer than such a one.
+    as_of = min(datetime.fromtimestamp(export.as_of_unix_s, UTC), now.replace(microsecond=0))
+    ledger.note_source(SourceCounts(source.shown, sha256=export.sha256, as_of=as_of.isoformat()), desired)
+    ledger.notes += [*export.notes, *_age_note((now - as_of).total_seconds())]
     if "role" in export.columns and "role" not in export.mapping.fields:
         ledger.notes.append('the source has a column "role" that is not mapped; map it by hand: --map role=role')
     log.info("source.read", rows=desired.rows, quarantined=len(desired.quarantined))
     return export, desired
 
 
-def believe(run: Run, ledger: Ledger, desired: Desired) -> None:
+def freshness(run: Run, as_of: str | None) -> Freshness:
+    """Say what the directory may know better than an export of that time (ISO 8601)."""
+    unix_s = int(datetime.fromisoformat(as_of).timestamp()) if as_of else None
+    return Freshness(unix_s, run.state.own_writes())
+
+
+def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
-    guards = run.settings.guards
-    limits = SourceLimits(guards.min_rows, guards.max_shrink_percent, guards.sentinels, run.options.expect_rows)
-    baseline = run.state.baseline()
+    empty = empty_shares(export.frame, export.mapping)
+    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty)
+    limits, now = _limits(run), int(run.world.now().timestamp())
     present = set(arrow(desired.users["uid"]).to_pylist()) if limits.sentinels else set()
-    verdicts = judge_source(
+    good = window(run.state.baselines())
+    beside = judge_history(shape, limits, good)
+    ledger.baseline = Baseline(
+        run.id,
         desired.rows,
-        present,
-        limits,
-        baseline_rows=baseline.rows if baseline else None,
-        baseline_run=baseline.run_id if baseline else "",
+        as_of_unix_s=min(export.as_of_unix_s, now),
+        sha256=export.sha256,
+        empty=empty,
+        columns=export.columns,
+        accepted=tuple(verdict.guard for verdict in beside if verdict.is_held),
     )
-    _refuse_held(run, ledger, verdicts)
+    ledger.notes += _column_note(export.columns, good)
+    alone = judge_source(shape, limits, present=present, now_unix_s=now)
+    _refuse_held(run, ledger, (*_checksum(run, export), *alone, *beside))
 
 
 def check_roles(run: Run, ledger: Ledger, desired: Desired, known: frozenset[str]) -> Desired:
@@ -55,16 +85,75 @@ def check_roles(run: Run, ledger: Ledger, desired: Desired, known: frozenset[str
     guard = run.settings.guards.max_quarantined
     checked = with_roles(desired, known | run.settings.creatable_roles)
     ledger.note_source(ledger.source, checked)
+    before = run.state.quarantine()
+    if before is not None:
+        ledger.newly_quarantined = sum(mark_of(row) not in before for row in checked.quarantined)
     verdict = judge_quarantine(len(checked.quarantined), checked.rows, guard.percent, guard.floor)
     _refuse_held(run, ledger, (verdict,))
     return checked
 
 
+def _limits(run: Run) -> SourceLimits:
+    guards = run.settings.guards
+    return SourceLimits(
+        guards.min_rows,
+        guards.max_shrink_percent,
+        guards.sentinels,
+        run.options.expect_rows,
+        (guards.max_emptied.percent, guards.max_emptied.floor),
+    )
+
+
+def _checksum(run: Run, export: Export) -> tuple[GuardVerdict, ...]:
+    """Judge the export by the file that stands beside it, where one does."""
+    source = run.settings.source
+    if source.is_database or source.location == "-":
+        return ()
+    file = Path(f"{source.location}.sha256")
+    if not file.exists():
+        return ()
+    try:
+        lines = file.read_text("utf-8").strip().splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    found = _CHECKSUM.fullmatch(lines[0]) if len(lines) == 1 else None
+    return (judge_checksum(export.sha256, found[1].lower() if found else None, str(file)),)
+
+
+def _age_note(age_s: float) -> list[str]:
+    if age_s < _STALE_S:
+        return []
+    days = int(age_s // _STALE_S)
+    return [f"the export is {days} day{'s' if days > 1 else ''} old; was it written anew?"]
+
+
+def _column_note(columns: tuple[str, ...], good: tuple[Baseline, ...]) -> list[str]:
+    before = good[0].columns if good else ()
+    gone, new = sorted({*before} - {*columns}), sorted({*columns} - {*before})
+    if not before or not (gone or new):
+        return []
+    words = [f"{what}: {', '.join(names[:5])}" for what, names in (("gone", gone), ("new", new)) if names]
+    return [f"the source has other columns than in run {good[0].run_id}; {'; '.join(words)}"]
+
+
 def _refuse_held(run: Run, ledger: Ledger, verdicts: tuple[GuardVerdict, ...]) -> None:
-    ledger.guards += verdicts
     held = [verdict for verdict in verdicts if verdict.is_held]
-    if held and not run.options.accept_source:
-        raise SourceError(
-            "the source is not believed: " + "; ".join(f"{verdict.guard}: {verdict.because}" for verdict in held),
-            hint="look at what wrote it; when it is right: --accept-source, once",
-        )
+    words = "; ".join(f"{verdict.guard}: {verdict.because}" for verdict in held)
+    if not run.options.accept_source:
+        ledger.guards += verdicts
+        if held:
+            raise SourceError(
+                f"the source is not believed: {words}",
+                hint="look at what wrote it; when it is right: --accept-source, once",
+            )
+        return
+    ledger.guards += tuple(_accepted(verdict) for verdict in verdicts)
+    if held:
+        log.warning("source.accepted", guards=[verdict.guard for verdict in held])
+        ledger.notes.append(f"accepted by --accept-source: {words}")
+
+
+def _accepted(verdict: GuardVerdict) -> GuardVerdict:
+    if not verdict.is_held:
+        return verdict
+    return msgspec.structs.replace(verdict, verdict="released", release="")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from reconcile.core.baseline import Baseline
 from reconcile.core.diff import Findings
 from reconcile.core.frame import Desired, Quarantined
 from reconcile.core.guards import GuardVerdict
@@ -46,10 +47,13 @@ class Ledger:
     quarantined: tuple[Quarantined, ...] = ()
     plan: PlanFile | None = None
     plan_counts: PlanCounts = field(default_factory=PlanCounts)
+    baseline: Baseline | None = None
+    newly_quarantined: int | None = None
     matched: int | None = None
     deactivated_outside: int | None = None
     applying: bool = False
     notes: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     def note_source(self, source: SourceCounts, desired: Desired) -> None:
         """Take in the source once its rows are checked."""
@@ -76,8 +80,6 @@ class Ledger:
             unmanaged=findings.unmanaged,
             shielded=findings.shielded,
         )
-        if findings.newer:
-            self.notes.append(f"{findings.newer} drifted users changed in CometChat after the export was made")
 
     def note_plan(self, plan: PlanFile) -> None:
         """Take in a plan that was made or read."""
@@ -160,12 +162,15 @@ class Ledger:
         for guard in self.guards:
             if guard.is_held and guard.release:
                 yield f"{guard.guard} is held ({guard.because}); to let it pass: {guard.release}"
+        yield from self.cautions
         trouble = {name: number for name, number in (outcomes or {}).items() if name in _TROUBLE and number}
         if trouble:
             words = ", ".join(f"{number} {name}" for name, number in trouble.items())
             yield f"{words}: see {run.folder.file('changes.csv')}"
         if self.source.quarantined:
-            yield f"{self.source.quarantined} source rows are quarantined: see {run.folder.file('quarantine.csv')}"
+            new = "" if self.newly_quarantined is None else f" ({self.newly_quarantined} new)"
+            where = run.folder.file("quarantine.csv")
+            yield f"{self.source.quarantined} source rows are quarantined{new}: see {where}"
         if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
             yield f"the rest of the plan waits: reconcile apply {run.id}"
 

@@ -6,7 +6,6 @@ The main path, top to bottom: plan, ask, apply, report.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
 from reconcile.errors import Declined, ReviewNeeded
+from reconcile.intake import freshness
 from reconcile.ledger import Ledger
 from reconcile.planning import DECLARED, adopt_plan, make_plan, plan_retry, plan_undo, take_up, what_is_new
 from reconcile.run import Run, Stage, Step
@@ -136,13 +136,14 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
 
 
 def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
-    policy, as_of = run.settings.policy, made.header.source.as_of
+    policy = run.settings.policy
     keeps_all = policy.empty == "keep" and not made.header.undoes
     return Mode(
         exact=exact,
         keeps=frozenset(made.header.fields) if keeps_all else _KEPT,
         may_reactivate=policy.deactivated == "reactivate",
-        as_of_unix_s=int(datetime.fromisoformat(as_of).timestamp()) if as_of else None,
+        freshness=freshness(run, made.header.source.as_of),
+        leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
         unknown=ledger.drift.unknown or 0,
         settled=dict(run.state.outcomes(run.id)),

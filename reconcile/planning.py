@@ -12,10 +12,11 @@ import msgspec
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
-from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
+from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
 from reconcile.core.review import Declared, novelties, refusals, release
@@ -23,13 +24,11 @@ from reconcile.core.undo import undo_changes, undone_fields
 from reconcile.core.users import Record, as_record
 from reconcile.errors import PlanError, SettingsError
 from reconcile.fetch import Fetched, fetch, hidden_groups, managed_groups
-from reconcile.intake import believe, check_roles, read
+from reconcile.intake import believe, check_roles, freshness, read
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.settings import seconds_of
-from reconcile.sources import Export
 from reconcile.store.planfile import PlanFile, write_plan
-from reconcile.store.state import Baseline
 
 __all__ = ["DECLARED", "adopt_plan", "make_plan", "plan_retry", "plan_undo", "take_up", "what_is_new"]
 
@@ -40,13 +39,13 @@ DECLARED = "declared"  # under which the state file remembers mapping and policy
 
 def make_plan(run: Run, ledger: Ledger) -> PlanFile:
     """Read the source, believe it, fetch the directory, compare, and write the plan."""
-    export, desired = _read(run, ledger)
+    desired = _read(run, ledger)
     with run.stage("fetch"):
         desired = check_roles(run, ledger, desired, _roles(run))
-        findings, fetched = _compare(run, ledger, desired, export)
+        findings, fetched = _compare(run, ledger, desired)
     with run.stage("plan"):
         made = _write_from_source(run, ledger, findings, fetched, desired)
-    _keep_baseline(run, findings, fetched, desired)
+    _keep_baseline(run, ledger, findings, fetched)
     ledger.notes += what_is_new(run, made)
     return made
 
@@ -55,11 +54,13 @@ def plan_retry(run: Run, ledger: Ledger, target: str) -> PlanFile:
     """The same for the users of a run that were rejected, skipped or failed. Raises: SettingsError."""
     uids = run.state.troubled(_known(run, target))
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
-    export, desired = _read(run, ledger)
+    desired = _read(run, ledger)
+    # What a few users measure is no measure for the next whole run.
+    ledger.baseline = None
     with run.stage("fetch"):
         desired = check_roles(run, ledger, desired, _roles(run)).only(uids)
         ledger.note_source(ledger.source, desired)
-        findings, fetched = _compare(run, ledger, desired, export, only=uids)
+        findings, fetched = _compare(run, ledger, desired, only=uids)
     with run.stage("plan"):
         return _write_from_source(run, ledger, findings, fetched, desired)
 
@@ -137,15 +138,15 @@ def _roles(run: Run) -> frozenset[str]:
     return run.directory(()).roles()
 
 
-def _read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
+def _read(run: Run, ledger: Ledger) -> Desired:
     with run.stage("read"):
         export, desired = read(run, ledger)
-        believe(run, ledger, desired)
-    return export, desired
+        believe(run, ledger, export, desired)
+    return desired
 
 
 def _compare(
-    run: Run, ledger: Ledger, desired: Desired, export: Export, *, only: Collection[str] | None = None
+    run: Run, ledger: Ledger, desired: Desired, *, only: Collection[str] | None = None
 ) -> tuple[Findings, Fetched]:
     directory = run.directory(desired.fields)
     before = sum(run.gate.sent.values())
@@ -157,7 +158,7 @@ def _compare(
         desired,
         protect=run.settings.policy.protect,
         uncompared=uncompared,
-        freshness=Freshness(export.as_of_unix_s, run.state.own_writes()),
+        freshness=freshness(run, ledger.source.as_of),
     )
     with run.progress.stage("fetch", None, "users") as tick:
         fetched = fetch(directory, comparison, sample, tick, only=only)
@@ -172,6 +173,9 @@ def _compare(
             )
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
     ledger.notes += fetched.notes(uncompared)
+    updates = run.settings.policy.for_plan.update_newer
+    ledger.notes += newer_notes(findings, updates=updates)
+    ledger.cautions += newer_cautions(findings, updates=updates)
     return findings, fetched
 
 
@@ -262,10 +266,16 @@ def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
     return last.bases if last and last.bases else Bases(findings.matched_active, None, None, None)
 
 
-def _keep_baseline(run: Run, findings: Findings, fetched: Fetched, desired: Desired) -> None:
+def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched) -> None:
+    """Keep what this run measured; it is taken back where the run turns out to be no good one."""
+    if ledger.baseline is None:
+        return
     last = run.state.baseline()
     bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
-    run.state.keep_baseline(Baseline(run.id, desired.rows, bases), run.settings.source.shown)
+    measured = msgspec.structs.replace(
+        ledger.baseline, bases=bases, valid=ledger.source.valid, drifted=ledger.drift.drifted
+    )
+    run.state.keep_baseline(measured, run.settings.source.shown)
 
 
 def _learn_looks(directory: Directory, fields: tuple[str, ...]) -> frozenset[str]:

@@ -157,8 +157,8 @@ class Policy(msgspec.Struct, frozen=True):
         )
 
 
-class Quarantine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The source is refused when more rows than both are quarantined."""
+class RowShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number of source rows; more than both, and the source is refused."""
 
     percent: float = 5
     floor: int = 20
@@ -175,7 +175,8 @@ class Guards(msgspec.Struct, frozen=True):
     reactivate: ChangeGuard = ChangeGuard(50, 10, 500)
     min_rows: int = 1
     max_shrink_percent: float = 20
-    max_quarantined: Quarantine = Quarantine()
+    max_quarantined: RowShare = RowShare()
+    max_emptied: RowShare = RowShare(20)
     sentinels: tuple[str, ...] = ()
 
     @property

@@ -59,4 +59,6 @@ def _look(directory: Directory, change: Change) -> Settled:
     else:
         values = record.values if record is not None else {}
         is_there = is_active and all(values.get(name) == text for name, text in change.after.items())
-    return Settled(Outcome.APPLIED, "settled by looking") if is_there else Settled(Outcome.FAILED, "superseded")
+    if not is_there:
+        return Settled(Outcome.FAILED, "superseded")
+    return Settled(Outcome.APPLIED, "settled by looking", record.moved_at if record else None)

@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from reconcile.core.report import Report
+from reconcile.core.shape import marks_of
 from reconcile.errors import DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
 from reconcile.ledger import Ledger
 from reconcile.report import write_reports
@@ -17,6 +18,8 @@ __all__ = ["reported"]
 
 log = structlog.get_logger()
 
+# What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
+_NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
 _UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
 
 
@@ -38,7 +41,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
         bug = error
         log.exception("run.bug")
     report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
-    _close_books(run, report)
+    _close_books(run, ledger, report)
     if bug is not None:
         raise bug
     return report
@@ -54,7 +57,7 @@ def _named(run: Run, error: ReconcileError) -> ReconcileError:
     return error
 
 
-def _close_books(run: Run, report: Report) -> None:
+def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
     # Stopped on the way to its plan, it plans again when it is resumed.
     ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None
     unfinished = run.command != "plan" and ended_early and report.verdict not in {"applied", "in_step"}
@@ -71,10 +74,19 @@ def _close_books(run: Run, report: Report) -> None:
     )
     try:
         run.state.finish(row, msgspec.json.encode(report))
+        _learn(run, ledger, report)
         _let_go(run)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+
+
+def _learn(run: Run, ledger: Ledger, report: Report) -> None:
+    """Let the next run be held against this one, if it was a good one."""
+    if report.exit_code in _NOT_GOOD:
+        run.state.drop_baseline(run.id)
+    elif ledger.baseline is not None and ledger.plan is not None:
+        run.state.keep_quarantine(marks_of(ledger.quarantined))
 
 
 def _let_go(run: Run) -> None:

@@ -7,8 +7,9 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
-from reconcile.core.diff import Comparison, Findings, Freshness
+from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, as_frame, desire
+from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
 from reconcile.core.mapping import Mapping as ColumnMapping

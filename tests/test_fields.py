@@ -67,6 +67,7 @@ def test_a_rule_has_its_template_and_its_transforms() -> None:
         ('name = { column = "a", typ = "text" }', "fields.name"),
         ('name = { column = "a", type = "number" }', "fields.name has a type"),
         ("name = 3", "fields.name"),
+        ('uid = { constant = "x" }', "the same for every user"),
         ('nam = "a"', "unknown setting fields.nam"),
         ('metadata.address = "a"\nmetadata."address.city" = "b"\nmetadata.x = 1', "fields.metadata.x"),
         ('metadata."" = "a"', "no path of metadata keys"),

@@ -6,6 +6,7 @@ from random import Random
 
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
+from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
@@ -47,13 +48,15 @@ class Mode:
 
     `exact`: only what the plan says (a saved plan); else the least update towards the desired state.
     `limit`: the first so many changes in plan order. `unknown`: how many users the directory could not say
-    anything about. `settled` and `open_intents` come from an earlier start of the same run.
+    anything about. Users that others touched after the export (`freshness`) are never switched off, and with
+    `leaves_newer` not written at all. `settled` and `open_intents` come from an earlier start of the same run.
     """
 
     exact: bool
     keeps: frozenset[str]
     may_reactivate: bool = False
-    as_of_unix_s: int | None = None
+    freshness: Freshness = field(default_factory=Freshness)
+    leaves_newer: bool = False
     limit: int | None = None
     unknown: int = 0
     settled: dict[int, Settled] = field(default_factory=dict)

@@ -173,6 +173,7 @@ class Applier:
             keeps=self._mode.keeps,
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
+            freshness=self._mode.freshness if self._mode.leaves_newer else None,
         )
         for change in group.changes:
             sent = change.seq in self._mode.open_intents
@@ -180,7 +181,7 @@ class Applier:
             self._settle(change, settled)
             if settled.fingerprint is not None:
                 # The next change of this user meets the record that this one left.
-                terms = replace(terms, expected=settled.fingerprint)
+                terms = replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
         return feed
 
     def _settle(self, change: Change, settled: Settled) -> None:

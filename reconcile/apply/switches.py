@@ -47,9 +47,8 @@ class Switch:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
             return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, "the look before the write agreed")
-        as_of = self._mode.as_of_unix_s
-        if as_of is not None and (look.created_at or 0) >= as_of:
-            return Settled(Outcome.SKIPPED, "created after the export")
+        if self._mode.freshness.is_newer(change.uid, look.created_at, look.updated_at):
+            return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
         return None
 
     def _switch(

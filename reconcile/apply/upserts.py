@@ -92,10 +92,11 @@ class Upserter:
         if record is None:
             return Settled(Outcome.FAILED, "the user is gone right after the write")
         if proof.differing:
-            return Settled(Outcome.REJECTED, f"{DID_NOT_STICK}: {', '.join(proof.differing)}")
+            # Taken and not kept: the record moved all the same, and by us.
+            return Settled(Outcome.REJECTED, f"{DID_NOT_STICK}: {', '.join(proof.differing)}", record.moved_at)
         unseen = sorted({name.split(".", 1)[0] for name in proof.unshown})
         detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
-        return Settled(Outcome.APPLIED, detail, record.updated_at, fingerprint(record.values, terms.visible))
+        return Settled(Outcome.APPLIED, detail, record.moved_at, fingerprint(record.values, terms.visible))
 
     def _prove_by_look(self, change: Change, fields: Sequence[str]) -> tuple[Record | None, Verification]:
         record = self._read_back(change)

@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 
 from reconcile.core.cells import arrow
 from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
+from reconcile.core.freshness import Freshness
 from reconcile.core.lookup import UidIndex
 from reconcile.core.users import Situation, fingerprint
 
-__all__ = ["Comparison", "Difference", "Findings", "Freshness", "differs"]
+__all__ = ["Comparison", "Difference", "Findings", "differs"]
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -41,25 +42,6 @@ class _State(IntEnum):
 
 
 _SITUATION = {state: Situation(state.name.lower()) for state in _State if state is not _State.UNSEEN}
-
-
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """
-    What the directory may know better than the export: users that changed there after `as_of_unix_s`.
-
-    `ours` maps a uid to the latest `updatedAt` that a write of our own left there.
-    """
-
-    as_of_unix_s: int | None
-    ours: dict[str, int]
-
-    def is_newer(self, uid: str, created_at: int | None, updated_at: int | None) -> bool:
-        """Whether the directory user was created or updated after the export, and not by us."""
-        if self.as_of_unix_s is None:
-            return False
-        last = max(created_at or 0, updated_at or 0)
-        return last > self.as_of_unix_s and last > self.ours.get(uid, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +69,8 @@ class Findings:
 
     Law: desired == in_step + missing + drifted + deactivated + protected + unknown.
     Law: seen == matched + unmanaged + shielded + deactivated_outside (None counts as 0).
+    `newer` are the drifted users that others touched after the export, `newer_roles` those of them whose role
+    differs, `newer_unmanaged` the same outside the source.
     Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
     (see `differences`), `unmanaged_uids`.
     """
@@ -102,6 +86,8 @@ class Findings:
     stale: int
     role_mismatched: int
     newer: int
+    newer_roles: int
+    newer_unmanaged: int
     missing_rows: pd.DataFrame
     drifted_rows: pd.DataFrame
     deactivated_rows: pd.DataFrame
@@ -180,7 +166,7 @@ class Comparison:
         self._compared = tuple(field for field in desired.fields if field not in set(uncompared))
         self._keeps = frozenset(field for field in desired.fields if desired.mapping.keeps_where_empty(field))
         self._columns = {field: arrow(desired.users[field]) for field in desired.fields}
-        self._freshness = freshness or Freshness(None, {})
+        self._freshness = freshness or Freshness()
         self._index = UidIndex(self._uids)
         self._protect = protect
         self._state = np.zeros(len(self._uids), dtype=np.int8)
@@ -285,6 +271,8 @@ class Comparison:
         shielded = {uid for uid in outside if uid in shielding or uid in protected}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
         role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
+        newer = drifted["newer"].to_numpy(dtype=bool)
+        outside_rows = self._unmanaged_rows(unmanaged)
         profile = _any_of(drifted, [field for field in self._fields if field != "role"])
         return Findings(
             situations={situation: int(counts[state]) for state, situation in _SITUATION.items()},
@@ -299,11 +287,13 @@ class Comparison:
             deactivated_outside=len(self._outside_deactivated),
             stale=int(profile.sum()),
             role_mismatched=int(role.sum()),
-            newer=int(drifted["newer"].sum()),
+            newer=int(newer.sum()),
+            newer_roles=int((newer & role).sum()),
+            newer_unmanaged=int(outside_rows["newer"].sum()),
             missing_rows=self._missing_rows(),
             drifted_rows=drifted,
             deactivated_rows=self._rows_in(self._switched_off, _State.DEACTIVATED),
-            unmanaged_rows=self._unmanaged_rows(unmanaged),
+            unmanaged_rows=outside_rows,
             fields=self._fields,
             visible=tuple(field for field in self._fields if field not in hidden),
         )
@@ -340,14 +330,20 @@ class Comparison:
             columns[field], columns[f"actual {field}"] = wanted, held
             unequal = differs(wanted, held, keep_empty=field in self._keeps)
             columns[f"differs {field}"] = pa.array(unequal & (field in self._compared))
-        columns["newer"] = pa.array(self._newer_of(block))
+        columns["newer"] = pa.array(self._newer_of(block), pa.bool_())
         return as_frame(columns)
 
-    def _newer_of(self, block: pd.DataFrame) -> list[bool]:
-        if self._freshness.as_of_unix_s is None:
-            return [False] * len(block)
-        times = zip(block["uid"], block["created_at"], block["updated_at"], strict=True)
-        return [self._freshness.is_newer(uid, _seconds(made), _seconds(moved)) for uid, made, moved in times]
+    def _newer_of(self, block: pd.DataFrame) -> Mask:
+        newer = np.zeros(len(block), dtype=bool)
+        as_of = self._freshness.as_of_unix_s
+        if as_of is None:
+            return newer
+        made, moved = (pc.fill_null(arrow(block[name]), 0) for name in ("created_at", "updated_at"))
+        last = pc.max_element_wise(made, moved).to_numpy(zero_copy_only=False)
+        # Most users moved long before the export; only the others are asked about one by one.
+        for at in np.flatnonzero(last >= as_of).tolist():
+            newer[at] = self._freshness.is_newer(block["uid"].iloc[at], made[at].as_py(), moved[at].as_py())
+        return newer
 
     def _see_deactivated(self, block: pd.DataFrame) -> int:
         block = block.drop_duplicates("uid").reset_index(drop=True)

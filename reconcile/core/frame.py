@@ -38,6 +38,7 @@ __all__ = [
 SOURCE_ROW = "source_row"
 TEXT = pd.ArrowDtype(pa.string())
 
+_NAMED = 5  # other rows of a collision that each of its rows names
 _UID = "^[A-Za-z0-9_-]{1,100}$"
 
 
@@ -210,9 +211,13 @@ def _collisions(
         groups.setdefault(uid[i].as_py(), []).append(i)
 
     def say(i: int) -> str:
-        others = [f"row {rows[j]} ({raw_uid[j].as_py()!r})" for j in groups[uid[i].as_py()] if j != i]
-        shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-        return f"the same uid {uid[i].as_py()!r} as {shown}"
+        same = groups[uid[i].as_py()]
+        # Only the first few are looked at: where every row has one uid, each would name all.
+        others = [f"row {rows[j]} ({raw_uid[j].as_py()!r})" for j in same[: _NAMED + 1] if j != i][:_NAMED]
+        more = len(same) - 1 - len(others)
+        rest = f" and {more} more" if more else ""
+        own = f"row {rows[i]} ({raw_uid[i].as_py()!r})"
+        return f"{own} folds to {uid[i].as_py()!r}, and so does {', '.join(others)}{rest}"
 
     problems.add(doubled, say)
     return doubled

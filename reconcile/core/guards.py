@@ -1,11 +1,10 @@
 """
-The limits that keep a class of changes back, and those that keep a whole source out.
+The limits that keep a class of changes back. Each class is judged by itself: the others go on.
 
-Each class is judged by itself: the others go on.
+Those that keep a whole source out are in `core.source_guards`.
 """
 
-import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -15,10 +14,7 @@ __all__ = [
     "ChangeGuard",
     "GuardClass",
     "GuardVerdict",
-    "SourceLimits",
     "judge_changes",
-    "judge_quarantine",
-    "judge_source",
     "passing_limit",
 ]
 
@@ -126,70 +122,3 @@ def judge_changes(
         release = f"reconcile apply {run_id} --release {kind}={measured}" if verdict == "held" else ""
         verdicts.append(GuardVerdict(kind, measured, base, limit, verdict, release, because))
     return tuple(verdicts)
-
-
-class SourceLimits(msgspec.Struct, frozen=True):
-    """What a source has to be like to be believed. Units: rows, percent, uids."""
-
-    min_rows: int
-    max_shrink_percent: float
-    sentinels: tuple[str, ...] = ()
-    expect_rows: int | None = None
-
-
-def judge_source(
-    rows: int,
-    present: Container[str],
-    limits: SourceLimits,
-    *,
-    baseline_rows: int | None,
-    baseline_run: str,
-) -> tuple[GuardVerdict, ...]:
-    """Judge a source by what it holds, before any request. `present` are its folded uids."""
-    verdicts = [_source_verdict("min_rows", rows, None, limits.min_rows, is_held=rows < limits.min_rows)]
-    if baseline_rows is not None:
-        floor = math.ceil(baseline_rows * (100 - limits.max_shrink_percent) / 100)
-        because = f"{rows} rows; run {baseline_run} had {baseline_rows}, so at least {floor} were expected"
-        verdicts.append(
-            _source_verdict(
-                "max_shrink_percent", rows, baseline_rows, floor, is_held=rows < floor, because=because
-            )
-        )
-    if limits.expect_rows is not None:
-        expected = limits.expect_rows
-        because = f"{rows} rows where {expected} were promised"
-        verdicts.append(
-            _source_verdict("expect_rows", rows, None, expected, is_held=rows != expected, because=because)
-        )
-    missing = [uid for uid in limits.sentinels if uid.strip().lower() not in present]
-    if limits.sentinels:
-        because = f"missing from the source: {', '.join(missing[:5])}"
-        known = len(limits.sentinels)
-        verdicts.append(
-            _source_verdict("sentinels", known - len(missing), None, known, is_held=bool(missing), because=because)
-        )
-    return tuple(verdicts)
-
-
-def judge_quarantine(quarantined: int, rows: int, percent: float, floor: int) -> GuardVerdict:
-    """Judge the share of rows that cannot be trusted; held when over both numbers."""
-    limit = max(floor, int(rows * percent / 100))
-    because = f"{quarantined} of {rows} rows are quarantined; the limit is {limit}"
-    return _source_verdict(
-        "max_quarantined", quarantined, rows, limit, is_held=quarantined > limit, because=because
-    )
-
-
-def _source_verdict(
-    guard: str, measured: int, base: int | None, limit: int, *, is_held: bool, because: str = ""
-) -> GuardVerdict:
-    because = because or f"{measured} is outside the limit of {limit}"
-    return GuardVerdict(
-        guard,
-        measured,
-        base,
-        limit,
-        "held" if is_held else "pass",
-        "--accept-source, once, when you know why" if is_held else "",
-        because if is_held else "",
-    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import (
     Path,
@@ -65,7 +66,8 @@ class Terms:
     what it says may happen; `keeps` are the fields that an empty desired value leaves alone; `compared` are
     the managed fields, `visible` those of them that a fingerprint covers; `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
-    moved it since the plan.
+    moved it since the plan, and `left_at` the time that this write left. With `freshness`, users that others
+    touched after the export are left alone.
     """
 
     planned: frozenset[GuardClass]
@@ -76,6 +78,8 @@ class Terms:
     metadata_proven: bool = True
     sent: bool = False
     expected: str | None = None
+    left_at: int | None = None
+    freshness: Freshness | None = None
 
 
 def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
@@ -130,6 +134,8 @@ def _moved(change: Change, look: Record, needed: tuple[str, ...], terms: Terms) 
         expected = terms.expected or change.fingerprint
         is_same = fingerprint(look.values, terms.visible) == expected
         return "" if is_same else "the directory record moved since the plan"
+    if change.guard_class is GuardClass.ROLE_CHANGE and look.values.get("role") != change.before.get("role"):
+        return "the role moved since the plan"
     unplanned = {classify(field, change.desired[field]) for field in needed} - terms.planned
     serious = sorted(unplanned - {GuardClass.UPDATE})
     return f"would now need a {serious[0]} that the plan did not have" if serious else ""
@@ -150,12 +156,16 @@ def _agrees(look: Record, terms: Terms) -> Settled:
     return Settled(
         Outcome.APPLIED if terms.sent else Outcome.ALREADY,
         "" if terms.sent else "the look before the write agreed",
-        updated_at=look.updated_at,
+        updated_at=look.moved_at,
         fingerprint=fingerprint(look.values, terms.visible),
     )
 
 
 def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) -> Decision:
+    if _is_ahead(look, terms):
+        return Settled(
+            Outcome.SKIPPED, "newer: changed in the directory after the export, and policy.newer is skip"
+        )
     if not terms.metadata_proven and managed_metadata(fields):
         return Settled(Outcome.SKIPPED, "unproven: no answer shows metadata, so it cannot be written whole")
     blocked = [field for field in fields if (path := metadata_path(field)) and obstructed(look.metadata, path)]
@@ -163,6 +173,14 @@ def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) 
         # To write the inner key would take away a value that is not ours.
         return Settled(Outcome.REJECTED, f"{blocked[0]} leads through a value that is no object")
     return Update(update_bodies(fields, change.desired, look), fields)
+
+
+def _is_ahead(look: Record, terms: Terms) -> bool:
+    """Whether somebody else touched the user after the export, where such users are left alone."""
+    is_ours = terms.sent or GuardClass.REACTIVATE in terms.planned or (look.moved_at or 0) <= (terms.left_at or 0)
+    if terms.freshness is None or is_ours:
+        return False
+    return terms.freshness.is_newer(look.uid, look.created_at, look.updated_at)
 
 
 def create_body(change: Change) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class Record(msgspec.Struct, frozen=True):
     created_at: int | None = None
     updated_at: int | None = None
 
+    @property
+    def moved_at(self) -> int | None:
+        """When somebody last touched the user: one that was never updated bears the time of its creation only."""
+        return max((time for time in (self.created_at, self.updated_at) if time is not None), default=None)
+
 
 def fold_uid(text: str) -> str | None:
     """Give the key form of a uid: trimmed, checked, then lowered as ASCII; None where it is not legal."""

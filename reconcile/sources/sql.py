@@ -53,7 +53,7 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
             columns = _read(ask, stream, mapping)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _unusable(ask, error) from None
-    rows = pa.array(range(1, len(columns[mapping.uid_column]) + 1), pa.int64())
+    rows = pa.array(range(1, len(columns[mapping.columns[0]]) + 1), pa.int64())
     as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
     return Export(as_frame({**columns, SOURCE_ROW: rows}), mapping, stream.columns, (), None, as_of)
 
@@ -91,7 +91,7 @@ def _unusable(ask: Ask, error: Exception) -> SourceError:
 def _read(ask: Ask, stream: Stream, mapping: Mapping) -> dict[str, pa.ChunkedArray]:
     """Give the mapped columns as text."""
     # A value that is JSON itself is kept as it is where JSON is wanted, and is what it says elsewhere.
-    raw = {rule.column for rule in mapping.rules if rule.kind is ColumnKind.JSON}
+    raw = {name for rule in mapping.rules if rule.kind is ColumnKind.JSON for name in rule.template.columns}
     at = {name: stream.columns.index(name) for name in mapping.columns}
     writers = {name: stream.writers[i] for name, i in at.items()}
     writers = {name: None if write is json_text and name in raw else write for name, write in writers.items()}

@@ -3,193 +3,31 @@ The state file: runs, intents and outcomes, what users held before, and what is 
 
 SQLite in WAL mode with full synchronisation, and one writer: a thread that commits whatever has queued up
 together, so that many workers share one sync. An intent is durable before its request leaves; an outcome
-rides along with the next commit.
+rides along with the next commit. Its tables are in `reconcile.store.schema`.
 """
 
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from reconcile.core.guards import Bases
-from reconcile.core.outcome import Outcome, PastChange, Settled
-from reconcile.core.plan import Action, Change, plain
+from reconcile.core.baseline import Baseline
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Change, plain
 from reconcile.core.users import Values
 from reconcile.errors import SettingsError, StateError
+from reconcile.store.reader import RunRow, StateReader
+from reconcile.store.schema import SCHEMA, SCHEMA_VERSION
 
-__all__ = ["Baseline", "RunRow", "State", "StateReader"]
+__all__ = ["RunRow", "State", "StateReader"]
 
-SCHEMA_VERSION = 1
 _GROUP = 50  # operations in one commit: measured, more gain little
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY, command TEXT NOT NULL, state TEXT NOT NULL, started_at TEXT NOT NULL,
-    finished_at TEXT, exit_code INTEGER, verdict TEXT, headline TEXT, writes INTEGER NOT NULL DEFAULT 0,
-    settings TEXT NOT NULL, report TEXT, tool_version TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE intents (
-    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, class TEXT NOT NULL,
-    before TEXT NOT NULL, after TEXT NOT NULL, whole TEXT, PRIMARY KEY (run_id, seq)
-) WITHOUT ROWID;
-CREATE TABLE outcomes (
-    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL,
-    detail TEXT NOT NULL, updated_at INTEGER, fingerprint TEXT, PRIMARY KEY (run_id, seq)
-) WITHOUT ROWID;
-CREATE INDEX outcomes_by_uid ON outcomes (uid, run_id);
-CREATE INDEX intents_by_uid ON intents (uid, run_id);
-CREATE TABLE baselines (
-    run_id TEXT PRIMARY KEY, location TEXT NOT NULL, rows INTEGER NOT NULL, facts TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE probes (name TEXT PRIMARY KEY, answer TEXT NOT NULL, learnt_at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE never_sticks (
-    uid TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (uid, field)
-) WITHOUT ROWID;
-CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) WITHOUT ROWID;
-"""
-
-
-class RunRow(msgspec.Struct, frozen=True):
-    """One run as the state file knows it. Times are ISO 8601."""
-
-    run_id: str
-    command: str
-    state: str
-    started_at: str
-    finished_at: str | None = None
-    exit_code: int | None = None
-    verdict: str | None = None
-    headline: str | None = None
-    writes: int = 0
-
-
-class Baseline(msgspec.Struct, frozen=True):
-    """What the last good run measured: its source, and the directory where one was walked whole."""
-
-    run_id: str
-    rows: int
-    bases: Bases | None = None
-
-
-class StateReader:
-    """The state file, to read. Every call opens it anew, so it never holds up a writer."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def runs(self, limit: int | None = None) -> list[RunRow]:
-        """Give the runs, newest first; none where there is no state file."""
-        sql = (
-            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes"
-            " FROM runs ORDER BY run_id DESC LIMIT ?"
-        )
-        return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
-
-    def outcomes(self, run_id: str) -> Iterator[tuple[int, Settled]]:
-        """Give the outcomes of a run with the number of their change, in plan order."""
-        sql = "SELECT seq, outcome, detail, updated_at, fingerprint FROM outcomes WHERE run_id = ? ORDER BY seq"
-        for seq, outcome, detail, updated_at, fingerprint in self._rows(sql, run_id):
-            yield seq, Settled(Outcome(outcome), detail, updated_at, fingerprint)
-
-    def history(self, uid: str) -> Iterator[PastChange]:
-        """Give what past runs did about one user, oldest first."""
-        sql = (
-            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
-            " LEFT JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq WHERE o.uid = ?1"
-            " UNION ALL SELECT i.run_id, i.seq, i.uid, i.action, NULL, '', i.before, i.after FROM intents i"
-            " WHERE i.uid = ?1"
-            " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq) ORDER BY 1, 2"
-        )
-        yield from self._past(sql, uid)
-
-    def written(self, run_id: str) -> Iterator[PastChange]:
-        """
-        Give the changes of a run that reached the directory, by uid.
-
-        A change that did not stick counts too: some of its fields may have stuck.
-        """
-        sql = (
-            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
-            " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
-            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected') ORDER BY o.uid, o.seq"
-        )
-        yield from self._past(sql, run_id)
-
-    def troubled(self, run_id: str) -> frozenset[str]:
-        """Give the uids of a run that had a change which was rejected, skipped or failed."""
-        sql = "SELECT DISTINCT uid FROM outcomes WHERE run_id = ? AND outcome IN ('rejected', 'skipped', 'failed')"
-        return frozenset(uid for (uid,) in self._rows(sql, run_id))
-
-    def knows(self, run_id: str) -> bool:
-        """Whether there was such a run, also one whose files were let go."""
-        sql = "SELECT 1 FROM runs WHERE run_id = ?1 UNION SELECT 1 FROM outcomes WHERE run_id = ?1 LIMIT 1"
-        return any(self._rows(sql, run_id))
-
-    def _past(self, sql: str, key: str) -> Iterator[PastChange]:
-        for *known, before, after in self._rows(sql, key):
-            states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
-            yield PastChange(*known, *states)
-
-    def open_intents(self, run_id: str) -> set[int]:
-        """Give the numbers of the changes that may have been sent and have no outcome."""
-        sql = (
-            "SELECT seq FROM intents WHERE run_id = ?1 AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
-        )
-        return {seq for (seq,) in self._rows(sql, run_id)}
-
-    def intents(self, run_id: str) -> int:
-        """Count the changes that a run was about to send, or sent."""
-        return next((count for (count,) in self._rows("SELECT count(*) FROM intents WHERE run_id = ?", run_id)), 0)
-
-    def settings_of(self, run_id: str) -> str:
-        """Give the recorded settings of a run, as JSON."""
-        return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
-
-    def remembered(self, name: str) -> str:
-        """Give what an earlier run learnt about the service; empty where nothing was."""
-        return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")
-
-    def stuck(self) -> frozenset[tuple[str, str, str]]:
-        """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
-        return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
-
-    def own_writes(self) -> dict[str, int]:
-        """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
-        sql = "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL GROUP BY uid"
-        return dict(self._rows(sql))
-
-    def own_deactivations(self) -> frozenset[str]:
-        """Give the uids that our own runs deactivated and did not activate since."""
-        sql = (
-            "SELECT uid, action FROM outcomes WHERE outcome = 'applied' AND action IN ('deactivate', 'reactivate')"
-            " ORDER BY run_id, seq"
-        )
-        last = dict(self._rows(sql))
-        return frozenset(uid for uid, action in last.items() if action == Action.DEACTIVATE)
-
-    def baseline(self) -> Baseline | None:
-        """Give what the last good run measured, whatever its source was called: exports bear dates."""
-        sql = "SELECT facts FROM baselines ORDER BY run_id DESC LIMIT 1"
-        return next((msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql)), None)
-
-    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        if not self.path.exists():
-            return
-        try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                yield from connection.execute(sql, values)
-        except sqlite3.Error as error:
-            raise StateError(
-                f"the state file {self.path} cannot be read: {error}", hint="check the disk"
-            ) from error
 
 
 class State(StateReader):
@@ -234,7 +72,7 @@ class State(StateReader):
                 f"the state file {self.path} is of a newer version ({version})", hint="update reconcile"
             )
         if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('app_id', ?)", (app_id,))
         bound = self._connection.execute("SELECT value FROM meta WHERE key = 'app_id'").fetchone()[0]
         if bound != app_id:
@@ -328,6 +166,15 @@ class State(StateReader):
             (baseline.run_id, location, baseline.rows, facts),
             durable=True,
         )
+
+    def drop_baseline(self, run_id: str) -> None:
+        """Take back what a run measured that turned out to be no good one."""
+        self._put("DELETE FROM baselines WHERE run_id = ?", (run_id,), durable=True)
+
+    def keep_quarantine(self, marks: frozenset[str]) -> None:
+        """Remember which rows a good run quarantined, in place of those of the run before."""
+        text = msgspec.json.encode(sorted(marks)).decode()
+        self._put("INSERT OR REPLACE INTO meta VALUES ('quarantine', ?)", (text,), durable=True)
 
     def forget_runs(self, run_ids: list[str]) -> None:
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""

@@ -316,7 +316,8 @@ def test_the_latest_showing_of_a_user_is_the_one_that_is_planned_from() -> None:
 @pytest.mark.parametrize(
     ("times", "ours", "newer"),
     [
-        ({"created_at": 100, "updated_at": None}, {}, 0),
+        ({"created_at": 99, "updated_at": None}, {}, 0),
+        ({"created_at": 100, "updated_at": None}, {}, 1),
         ({"created_at": 101, "updated_at": None}, {}, 1),
         ({"created_at": 1, "updated_at": 101}, {}, 1),
         ({"created_at": 1, "updated_at": 101}, {"kiwi": 101}, 0),

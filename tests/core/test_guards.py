@@ -1,4 +1,4 @@
-"""Promises about what is held back, and which source is not believed."""
+"""Promises about what is held back."""
 
 import pytest
 from hypothesis import given
@@ -9,15 +9,11 @@ from reconcile.core.guards import (
     ChangeGuard,
     GuardClass,
     GuardVerdict,
-    SourceLimits,
     judge_changes,
-    judge_quarantine,
-    judge_source,
     passing_limit,
 )
 
 GUARDS = dict.fromkeys(GuardClass, ChangeGuard(10, 5))
-LIMITS = SourceLimits(min_rows=1, max_shrink_percent=20)
 
 
 def judge(kind: GuardClass, measured: int, base: int | None, guard: ChangeGuard) -> GuardVerdict:
@@ -25,14 +21,6 @@ def judge(kind: GuardClass, measured: int, base: int | None, guard: ChangeGuard)
     bases = Bases(base, base, base, base)
     verdicts = judge_changes({kind: measured}, bases, GUARDS | {kind: guard}, run_id="run")
     return next(verdict for verdict in verdicts if verdict.guard == kind)
-
-
-def held(
-    rows: int, limits: SourceLimits = LIMITS, present: tuple[str, ...] = (), before: int | None = None
-) -> list[str]:
-    """The guards that keep a source of so many rows out."""
-    verdicts = judge_source(rows, present, limits, baseline_rows=before, baseline_run="run-1")
-    return [verdict.guard for verdict in verdicts if verdict.is_held]
 
 
 @pytest.mark.parametrize(
@@ -120,44 +108,3 @@ def test_a_withheld_class_is_held_whatever_its_number(measured: int, verdict: st
 def test_each_class_has_its_own_base(kind: str, base: int) -> None:
     """Matched active users, users seen, active users seen, deactivated users."""
     assert Bases(1, 2, 3, 4).of(GuardClass(kind)) == base
-
-
-@pytest.mark.parametrize(
-    ("rows", "before", "guards"), [(0, None, ["min_rows"]), (1, None, []), (1, 100, ["max_shrink_percent"])]
-)
-def test_an_empty_or_shrunk_source_is_not_believed(rows: int, before: int | None, guards: list[str]) -> None:
-    """Without a baseline there is nothing that it could have shrunk from."""
-    assert held(rows, before=before) == guards
-
-
-@pytest.mark.parametrize(("rows", "believed"), [(80, True), (79, False), (100, True), (500, True)])
-def test_a_source_may_shrink_by_the_percentage_and_no_more(rows: int, believed: bool) -> None:  # noqa: FBT001
-    """And grow as it likes."""
-    assert (held(rows, before=100) == []) is believed
-
-
-def test_a_promised_number_of_rows_is_met_exactly() -> None:
-    """More is as wrong as fewer."""
-    limits = SourceLimits(1, 20, expect_rows=10)
-
-    assert [held(rows, limits) for rows in (9, 10, 11)] == [["expect_rows"], [], ["expect_rows"]]
-
-
-def test_a_missing_sentinel_is_named() -> None:
-    """Sentinels are compared as uids are, folded and trimmed."""
-    limits = SourceLimits(1, 20, sentinels=(" KIWI ", "wren", "owl"))
-    (verdict,) = [
-        v for v in judge_source(5, {"kiwi", "owl"}, limits, baseline_rows=None, baseline_run="") if v.is_held
-    ]
-
-    assert (verdict.guard, verdict.measured, verdict.limit) == ("sentinels", 2, 3)
-    assert verdict.because == "missing from the source: wren"
-    assert "--accept-source" in verdict.release
-
-
-@pytest.mark.parametrize(
-    ("quarantined", "rows", "is_held"), [(20, 100, False), (21, 100, True), (50, 1000, False), (51, 1000, True)]
-)
-def test_too_many_quarantined_rows_are_over_both_numbers(quarantined: int, rows: int, is_held: bool) -> None:  # noqa: FBT001
-    """Five percent and twenty rows."""
-    assert judge_quarantine(quarantined, rows, 5, 20).is_held is is_held

@@ -1,10 +1,12 @@
 """Promises about the decision that is made at the look right before a write."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action
@@ -156,11 +158,61 @@ def test_once_something_was_sent_only_the_fields_of_the_change_are_looked_at() -
 
 def test_an_agreeing_look_is_kept_for_the_books() -> None:
     """Its time and fingerprint say later whether somebody else wrote."""
-    look = a_record(name="Lime", updated_at=99)
+    look = a_record(name="Lime", created_at=7, updated_at=99)
     settled = decide(UPDATE, look, the_terms())
 
     assert isinstance(settled, Settled)
     assert (settled.updated_at, settled.fingerprint) == (99, fingerprint(look.values, FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("updated_at", "but", "outcome"),
+    [
+        (99, {}, "update name"),
+        (100, {}, "skipped"),
+        (100, {"ours": 100}, "update name"),
+        (101, {"ours": 100}, "skipped"),
+        (101, {"left_at": 101}, "update name"),
+        (102, {"left_at": 101}, "skipped"),
+        (101, {"sent": True}, "update name"),
+        (101, {"planned": frozenset({GuardClass.UPDATE, GuardClass.REACTIVATE})}, "update name"),
+    ],
+)
+def test_who_moved_after_the_export_is_left_alone_where_the_policy_says_so(
+    updated_at: int, but: dict[str, Any], outcome: str
+) -> None:
+    """Also when that happened after the plan; what moved by our own hands is no stranger's change."""
+    terms = the_terms(**{name: value for name, value in but.items() if name != "ours"})
+    freshness = Freshness(100, {"kiwi": but["ours"]} if "ours" in but else {})
+    look = a_record(created_at=7, updated_at=updated_at)
+
+    assert told(decide(UPDATE, look, replace(terms, freshness=freshness))) == outcome
+    assert told(decide(UPDATE, look, terms)) == "update name"
+
+
+def test_a_user_who_signed_up_since_the_export_is_left_alone_too() -> None:
+    """A create that meets somebody writes nothing over them."""
+    create = a_change(action=Action.CREATE, guard_class=GuardClass.CREATE, before={})
+    look = a_record(created_at=100)
+
+    assert told(decide(create, look, the_terms())) == "update name"
+    assert told(decide(create, look, the_terms(freshness=Freshness(100)))) == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("role", "outcome"), [("default", "update role"), ("gold", "skipped"), ("premium", "already")]
+)
+def test_a_role_that_was_bought_since_the_plan_is_not_undone(role: str, outcome: str) -> None:
+    """The plan had a change from another role than the one that is there now."""
+    change = a_change(
+        guard_class=GuardClass.ROLE_CHANGE,
+        fields=("role",),
+        before={"role": "default"},
+        desired={"name": "Kiwi", "role": "premium"},
+    )
+    terms = the_terms(planned=frozenset({GuardClass.ROLE_CHANGE}))
+
+    assert told(decide(change, a_record(name="Kiwi", role=role), terms)) == outcome
 
 
 def test_fields_that_no_look_shows_are_not_written() -> None:

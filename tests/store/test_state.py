@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.core.baseline import Baseline
 from reconcile.core.guards import Bases
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action
 from reconcile.errors import SettingsError, StateError
-from reconcile.store.state import Baseline, RunRow, State, StateReader
+from reconcile.store.state import RunRow, State, StateReader
 from tests.store.builders import a_change, a_process, said
 
 RUN = "20260101T000000Z-aaaa"

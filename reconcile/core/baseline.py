@@ -1,0 +1,60 @@
+"""
+What good runs measured of their sources, and which of them the next source is held against.
+
+A good run is one that believed its source and made a plan of it, and that neither a person nor an error
+ended before its first write.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from reconcile.core.guards import Bases
+
+__all__ = ["WINDOW", "Baseline", "window"]
+
+WINDOW = 7  # exports that are looked back on: a week of nights, so that small losses add up
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """
+    What one good run measured: its source, and the directory where one was walked whole.
+
+    `empty` is the share (0..1) of empty cells by managed field, `accepted` the guards that a person overruled
+    for this source. State files of earlier versions know the first three only.
+    """
+
+    run_id: str
+    rows: int
+    bases: Bases | None = None
+    as_of_unix_s: int | None = None
+    sha256: str | None = None
+    empty: dict[str, float] = {}
+    columns: tuple[str, ...] = ()
+    valid: int | None = None
+    drifted: int | None = None
+    accepted: tuple[str, ...] = ()
+
+
+def window(newest_first: Iterable[Baseline]) -> tuple[Baseline, ...]:
+    """
+    Give the baselines that count, newest first: one for each of the last exports.
+
+    An export that was planned several times counts once, and so do the queries of one day. What a person
+    accepted is the new measure: nothing before it counts.
+    """
+    found: list[Baseline] = []
+    known: set[str] = set()
+    for baseline in newest_first:
+        if _export_of(baseline) not in known:
+            found.append(baseline)
+        known.add(_export_of(baseline))
+        if baseline.accepted or len(found) == WINDOW:
+            break
+    return tuple(found)
+
+
+def _export_of(baseline: Baseline) -> str:
+    if baseline.sha256 is not None:
+        return baseline.sha256
+    return baseline.run_id if baseline.as_of_unix_s is None else str(baseline.as_of_unix_s // 86_400)

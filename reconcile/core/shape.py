@@ -1,0 +1,37 @@
+"""What is measured of a source before it is believed, and how a quarantined row is known again."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from reconcile.core.cells import texts
+from reconcile.core.frame import Quarantined
+from reconcile.core.mapping import ColumnRule, Mapping
+
+__all__ = ["empty_shares", "mark_of", "marks_of"]
+
+
+def empty_shares(raw: pd.DataFrame, mapping: Mapping) -> dict[str, float]:
+    """Give the share (0..1) of rows that have nothing for a managed field; nothing for a source without rows."""
+    if raw.empty:
+        return {}
+    return {rule.field: round(_empty(raw, rule) / len(raw), 4) for rule in mapping.rules}
+
+
+def _empty(raw: pd.DataFrame, rule: ColumnRule) -> int:
+    _, as_written = next(texts(raw, rule))
+    return int(pc.sum(pc.equal(as_written, "")).as_py() or 0)
+
+
+def mark_of(row: Quarantined) -> str:
+    """Sum up whom a quarantined row means and what is wrong with it, the same on every night."""
+    # A row without any uid is known by what is wrong with it.
+    text = f"{row.kind}\0{row.uid or row.raw_uid or row.detail}"
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def marks_of(rows: Iterable[Quarantined]) -> frozenset[str]:
+    """Give the marks of several rows."""
+    return frozenset(mark_of(row) for row in rows)

@@ -1,0 +1,160 @@
+"""
+The state file, to read: what earlier runs did and what they learnt.
+
+Nothing here writes or waits; `reconcile.store.state` is the one writer.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconcile.core.baseline import Baseline
+from reconcile.core.outcome import Outcome, PastChange, Settled
+from reconcile.core.plan import Action
+from reconcile.errors import StateError
+
+__all__ = ["RunRow", "StateReader"]
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """One run as the state file knows it. Times are ISO 8601."""
+
+    run_id: str
+    command: str
+    state: str
+    started_at: str
+    finished_at: str | None = None
+    exit_code: int | None = None
+    verdict: str | None = None
+    headline: str | None = None
+    writes: int = 0
+
+
+class StateReader:
+    """The state file, to read. Every call opens it anew, so it never holds up a writer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def runs(self, limit: int | None = None) -> list[RunRow]:
+        """Give the runs, newest first; none where there is no state file."""
+        sql = (
+            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes"
+            " FROM runs ORDER BY run_id DESC LIMIT ?"
+        )
+        return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
+
+    def outcomes(self, run_id: str) -> Iterator[tuple[int, Settled]]:
+        """Give the outcomes of a run with the number of their change, in plan order."""
+        sql = "SELECT seq, outcome, detail, updated_at, fingerprint FROM outcomes WHERE run_id = ? ORDER BY seq"
+        for seq, outcome, detail, updated_at, fingerprint in self._rows(sql, run_id):
+            yield seq, Settled(Outcome(outcome), detail, updated_at, fingerprint)
+
+    def history(self, uid: str) -> Iterator[PastChange]:
+        """Give what past runs did about one user, oldest first."""
+        sql = (
+            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
+            " LEFT JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq WHERE o.uid = ?1"
+            " UNION ALL SELECT i.run_id, i.seq, i.uid, i.action, NULL, '', i.before, i.after FROM intents i"
+            " WHERE i.uid = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq) ORDER BY 1, 2"
+        )
+        yield from self._past(sql, uid)
+
+    def written(self, run_id: str) -> Iterator[PastChange]:
+        """
+        Give the changes of a run that reached the directory, by uid.
+
+        A change that did not stick counts too: some of its fields may have stuck.
+        """
+        sql = (
+            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
+            " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
+            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected') ORDER BY o.uid, o.seq"
+        )
+        yield from self._past(sql, run_id)
+
+    def troubled(self, run_id: str) -> frozenset[str]:
+        """Give the uids of a run that had a change which was rejected, skipped or failed."""
+        sql = "SELECT DISTINCT uid FROM outcomes WHERE run_id = ? AND outcome IN ('rejected', 'skipped', 'failed')"
+        return frozenset(uid for (uid,) in self._rows(sql, run_id))
+
+    def knows(self, run_id: str) -> bool:
+        """Whether there was such a run, also one whose files were let go."""
+        sql = "SELECT 1 FROM runs WHERE run_id = ?1 UNION SELECT 1 FROM outcomes WHERE run_id = ?1 LIMIT 1"
+        return any(self._rows(sql, run_id))
+
+    def _past(self, sql: str, key: str) -> Iterator[PastChange]:
+        for *known, before, after in self._rows(sql, key):
+            states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
+            yield PastChange(*known, *states)
+
+    def open_intents(self, run_id: str) -> set[int]:
+        """Give the numbers of the changes that may have been sent and have no outcome."""
+        sql = (
+            "SELECT seq FROM intents WHERE run_id = ?1 AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
+        )
+        return {seq for (seq,) in self._rows(sql, run_id)}
+
+    def intents(self, run_id: str) -> int:
+        """Count the changes that a run was about to send, or sent."""
+        return next((count for (count,) in self._rows("SELECT count(*) FROM intents WHERE run_id = ?", run_id)), 0)
+
+    def settings_of(self, run_id: str) -> str:
+        """Give the recorded settings of a run, as JSON."""
+        return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
+
+    def remembered(self, name: str) -> str:
+        """Give what an earlier run learnt about the service; empty where nothing was."""
+        return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")
+
+    def stuck(self) -> frozenset[tuple[str, str, str]]:
+        """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
+        return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
+
+    def own_writes(self) -> dict[str, int]:
+        """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
+        # What agreed before we sent anything was moved by somebody else.
+        sql = (
+            "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
+            " AND outcome IN ('applied', 'rejected') GROUP BY uid"
+        )
+        return dict(self._rows(sql))
+
+    def own_deactivations(self) -> frozenset[str]:
+        """Give the uids that our own runs deactivated and did not activate since."""
+        sql = (
+            "SELECT uid, action FROM outcomes WHERE outcome = 'applied' AND action IN ('deactivate', 'reactivate')"
+            " ORDER BY run_id, seq"
+        )
+        last = dict(self._rows(sql))
+        return frozenset(uid for uid, action in last.items() if action == Action.DEACTIVATE)
+
+    def baselines(self) -> Iterator[Baseline]:
+        """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
+        sql = "SELECT facts FROM baselines ORDER BY run_id DESC"
+        return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
+
+    def baseline(self) -> Baseline | None:
+        """Give what the last good run measured."""
+        return next(self.baselines(), None)
+
+    def quarantine(self) -> frozenset[str] | None:
+        """Give the marks of the rows that the last good run quarantined; None where there was none."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'quarantine'")
+        return next((msgspec.json.decode(text, type=frozenset[str]) for (text,) in rows), None)
+
+    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        if not self.path.exists():
+            return
+        try:
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                yield from connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StateError(
+                f"the state file {self.path} cannot be read: {error}", hint="check the disk"
+            ) from error

@@ -1,0 +1,32 @@
+"""The tables of the state file, and the version that says which ones they are."""
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION"]
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, command TEXT NOT NULL, state TEXT NOT NULL, started_at TEXT NOT NULL,
+    finished_at TEXT, exit_code INTEGER, verdict TEXT, headline TEXT, writes INTEGER NOT NULL DEFAULT 0,
+    settings TEXT NOT NULL, report TEXT, tool_version TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE intents (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, class TEXT NOT NULL,
+    before TEXT NOT NULL, after TEXT NOT NULL, whole TEXT, PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE outcomes (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL,
+    detail TEXT NOT NULL, updated_at INTEGER, fingerprint TEXT, PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+CREATE INDEX outcomes_by_uid ON outcomes (uid, run_id);
+CREATE INDEX intents_by_uid ON intents (uid, run_id);
+CREATE TABLE baselines (
+    run_id TEXT PRIMARY KEY, location TEXT NOT NULL, rows INTEGER NOT NULL, facts TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE probes (name TEXT PRIMARY KEY, answer TEXT NOT NULL, learnt_at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE never_sticks (
+    uid TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (uid, field)
+) WITHOUT ROWID;
+CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) WITHOUT ROWID;
+"""
