@@ -123,12 +123,16 @@ def test_a_mutated_file_is_refused_or_every_record_of_it_is_read_or_out(
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_an_untouched_row_of_a_mutated_file_keeps_its_cells(tmp_path: Path, batch: int) -> None:
-    """Whatever stands around it: only a record on the changed line may be another."""
+    """
+    Whatever stands around it: only a record on the changed line may be another.
+
+    Quotes stay as they are. One more or one less may turn outside and inside round in well-formed text.
+    """
     for roll in cases("untouched", batch, MUTANTS // 4):
-        made = make(roll, tidy=True)
+        made = make(roll, tidy=True, without='"')
         start = roll.randrange(len(made.text) + 1)
-        end = start + roll.randrange(3)
-        text = made.text[:start] + roll.choice('",;x\n\r') + made.text[end:]
+        end = start + roll.randrange(3) * ('"' not in made.text[start : start + 2])
+        text = made.text[:start] + roll.choice(",;x\n\r") + made.text[end:]
         known = {row[1]: row[1:] for row in made.rows}
         try:
             export = read_text(tmp_path, text.encode(made.codec), *MAPPED[1:], **made.settings)
