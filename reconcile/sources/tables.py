@@ -1,6 +1,7 @@
 """Read an export from Parquet and from JSON lines. Every value becomes the text that it stands for."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -26,6 +27,8 @@ from reconcile.sources.values import as_text
 __all__ = ["read_json_lines", "read_parquet"]
 
 _ROWS = 65_536
+# Uids that count upwards, packed as well as can be, take a tenth of a byte each.
+_FEW_ROWS, _ROWS_A_BYTE = 1_000_000, 100
 _PARQUET = b"PAR"
 _KEYS = 10_000  # different keys in one file; more is another format
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -38,6 +41,12 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
     with _readable(path):
         file = pq.ParquetFile(raw, page_checksum_verification=True)
         columns = tuple(file.schema_arrow.names)
+        rows = file.metadata.num_rows
+    if rows > max(_FEW_ROWS, _ROWS_A_BYTE * os.fstat(raw.fileno()).st_size):
+        raise SourceError(
+            f"{path} claims {rows:,} rows in so few bytes: they cannot have a uid each",
+            hint="look at what wrote it",
+        )
     mapping = choose(columns)
     check_columns(str(path), columns, mapping)
     wanted = list(mapping.columns)

@@ -23,7 +23,7 @@ CHUNK = 1 << 20  # bytes read at a time; a record that is longer is an open quot
 RAGGED_LIMIT = 100_000  # rows that are out; more is another format, and would fill the memory
 _HEADER_LIMIT = 4 * CHUNK
 # Deflate reaches 1000:1; exports of users stay far below 50:1.
-_BOMB_BYTES, _BOMB_RATIO = 256 << 20, 200
+_BOMB_BYTES, _BOMB_RATIO = 64 << 20, 100
 _GZIP = b"\x1f\x8b"
 _HEAD = 4096  # is enough to see what a file is
 _MARKS = (

@@ -66,7 +66,7 @@ def lines_of(text: str) -> int:
     return text.replace("\r\n", "\n").replace("\r", "\n").count("\n")
 
 
-def make(dice: Random, *, tidy: bool = False) -> Made:
+def make(dice: Random, *, tidy: bool = False, without: str = "") -> Made:
     """Make a file; a tidy one has neither ragged rows nor blank lines nor anything that has to be guessed."""
     codec, named, letters = dice.choice(_FORMS)
     delimiter = dice.choice(",;\t|^")
@@ -74,7 +74,8 @@ def make(dice: Random, *, tidy: bool = False) -> Made:
     columns = [*MAPPED, *(f"more{n}" for n in range(dice.randrange(4)))]
     dice.shuffle(columns)
     end = dice.choice([*_ENDS, *_ENDS, None])
-    made = Made(dice, delimiter, codec, settings, f'abcN09 ",;\t|^\n\r{letters}', columns, end)
+    letters = "".join(letter for letter in f'abcN09 ",;\t|^\n\r{letters}' if letter not in without)
+    made = Made(dice, delimiter, codec, settings, letters, columns, end)
     _write_header(made, tidy=tidy)
     for number in range(dice.randrange(13)):
         _write_row(made, f"u{number}", kind="good" if tidy else dice.choice(_KINDS))

@@ -277,7 +277,7 @@ def test_a_gzip_that_swells_beyond_any_export_is_refused(tmp_path: Path, monkeyp
     path = tmp_path / "users.csv.gz"
     path.write_bytes(bomb)
 
-    assert "unpacks to more than 200 times its size" in refusal(path)
+    assert "unpacks to more than 100 times its size" in refusal(path)
 
 
 def test_a_signal_does_not_end_the_reading(tmp_path: Path) -> None:

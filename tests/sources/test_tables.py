@@ -97,6 +97,16 @@ def test_a_parquet_file_that_was_cut_or_is_none_is_refused(tmp_path: Path) -> No
     assert "is not a readable Parquet file" in refused(tmp_path, "id,name\n", name="users.parquet")
 
 
+def test_parquet_of_a_billion_rows_in_a_few_bytes_is_refused(tmp_path: Path) -> None:
+    """It would fill the memory, and nobody has so many users of one name."""
+    column = pa.array(["kiwi"] * 2_000_000).dictionary_encode()
+    path = tmp_path / "users.parquet"
+    pq.write_table(pa.table({"id": column, "name": column}), path, row_group_size=2_000_000)
+
+    with pytest.raises(SourceError, match="claims 2,000,000 rows in so few bytes"):
+        read(path)
+
+
 def test_damage_inside_a_parquet_file_is_refused(tmp_path: Path) -> None:
     """What does not unpack is not believed."""
     whole = a_parquet(tmp_path, name=["Kiwi", "Eule"]).read_bytes()
