@@ -15,6 +15,7 @@ from reconcile.apply.upserts import DID_NOT_STICK, Upserter
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
+from reconcile.core.users import Record
 from reconcile.errors import DirectoryStopped
 from reconcile.store.planfile import PlanFile
 
@@ -175,9 +176,10 @@ class Applier:
             visible=self._header.visible,
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
         )
+        known: Record | None = None
         for change in group.changes:
-            sent = change.seq in self._mode.open_intents
-            settled = self._upserter.carry_out(change, replace(terms, sent=sent))
+            sent, more = change.seq in self._mode.open_intents, change is not group.changes[-1]
+            settled, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
             self._settle(change, settled)
             if settled.fingerprint is not None:
                 # The next change of this user meets the record that this one left.

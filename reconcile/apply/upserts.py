@@ -1,5 +1,6 @@
 """One create or update: look, decide, intend, send, and see that it stuck."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,36 +19,42 @@ __all__ = ["DID_NOT_STICK", "Upserter", "short"]
 log = structlog.get_logger()
 
 DID_NOT_STICK = "did_not_stick"
+_LOOKS = 4  # with the pauses between them some seconds: replicas of a service lag by less
+_SAME = 3  # changes whose same fields did not stick: no lag explains them, so the next is looked at once
 
 
 class Upserter:
-    """Carries out single changes. Thread-safe: it holds nothing of a change."""
+    """Carries out single changes. Thread-safe: it holds nothing of a change but which fields do not stick."""
 
     def __init__(self, hands: Hands, mode: Mode) -> None:
         self._hands = hands
         self._directory = hands.directory
         self._mode = mode
+        self._lost: Counter[tuple[str, ...]] = Counter()
 
-    def carry_out(self, change: Change, terms: Terms) -> Settled:
+    def carry_out(
+        self, change: Change, terms: Terms, known: Record | None = None
+    ) -> tuple[Settled, Record | None]:
         """
-        Look, decide and send until it is settled, or attempts are spent.
+        Look, decide and send until it is settled, or attempts are spent; also give the record that is left.
 
+        `known` is the record that the last change of this user just left: it stands for the first look, which
+        could lag behind that write and so take it back.
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
         """
         taken: DirectoryError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                look = self._directory.look(change.uid, settling=terms.sent)
-                if look is None and taken is not None:
-                    settled = self._meet_hidden(change, taken)
-                else:
-                    settled = self._decide_and_send(change, look, terms)
-                if settled is not None:
-                    return settled
+                look, known = known or self._directory.look(change.uid, settling=terms.sent), None
+                if look is not None or taken is None:
+                    return self._decide_and_send(change, look, terms)
+                refused = self._meet_hidden(change, taken)
+                if refused is not None:
+                    return refused, None
             except ChangeRejected as error:
                 # A taken uid may be told as any complaint about it; a look says whether it was that.
                 if change.action is not Action.CREATE or "uid" not in error.fields or taken is not None:
-                    return Settled(Outcome.REJECTED, short(error))
+                    return Settled(Outcome.REJECTED, short(error)), None
                 taken = error
             except Conflict as error:
                 taken = error
@@ -56,13 +63,13 @@ class Upserter:
                 terms = replace(terms, sent=True)
                 self._hands.pause(attempt)
             except DirectoryBusy as error:
-                return Settled(Outcome.FAILED, short(error))
-        return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts")
+                return Settled(Outcome.FAILED, short(error)), None
+        return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts"), None
 
-    def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> Settled:
+    def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> tuple[Settled, Record | None]:
         decision = decide(change, look, terms)
         if isinstance(decision, Settled):
-            return decision
+            return decision, look
         # In one go more may be written than the plan saw; what is taken back later is what was written.
         fields = decision.fields if isinstance(decision, Update) else change.fields
         before = {} if look is None else {name: look.values.get(name) for name in fields}
@@ -70,7 +77,7 @@ class Upserter:
         self._hands.state.intend(self._hands.run_id, change, before, after)
         return self._send(change, decision, terms)
 
-    def _send(self, change: Change, decision: Create | Update, terms: Terms) -> Settled:
+    def _send(self, change: Change, decision: Create | Update, terms: Terms) -> tuple[Settled, Record | None]:
         if isinstance(decision, Create):
             fields = tuple(name for name in change.fields if name in terms.compared)
             return self._confirm(change, fields, self._directory.create(decision.body), terms)
@@ -78,31 +85,49 @@ class Upserter:
         for body in decision.bodies:
             echo = self._directory.update(change.uid, body)
         if echo is None:
-            return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
+            return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory"), None
         return self._confirm(change, decision.fields, echo, terms)
 
-    def _confirm(self, change: Change, fields: Sequence[str], echo: Record, terms: Terms) -> Settled:
+    def _confirm(
+        self, change: Change, fields: Sequence[str], echo: Record, terms: Terms
+    ) -> tuple[Settled, Record | None]:
         """Compare the answer with what was sent; read back what it leaves open."""
         proof = verify(fields, change.desired, echo, self._directory.shows("echo"))
         record: Record | None = echo
-        if not proof.holds:
+        if not proof.holds or (terms.more and not self._is_whole(terms)):
             record, proof = self._prove_by_look(change, fields)
         if record is not None and proof.differing and self._replace_metadata(change, fields, record):
             record, proof = self._prove_by_look(change, fields)
         if record is None:
-            return Settled(Outcome.FAILED, "the user is gone right after the write")
+            return Settled(Outcome.FAILED, "the user is gone right after the write"), None
         if proof.differing:
             # Taken and not kept: the record moved all the same, and by us.
-            return Settled(Outcome.REJECTED, f"{DID_NOT_STICK}: {', '.join(proof.differing)}", record.moved_at)
+            lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
+            return Settled(Outcome.REJECTED, lost, record.moved_at), record
         unseen = sorted({name.split(".", 1)[0] for name in proof.unshown})
         detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
-        return Settled(Outcome.APPLIED, detail, record.moved_at, fingerprint(record.values, terms.visible))
+        left = fingerprint(record.values, terms.visible)
+        return Settled(Outcome.APPLIED, detail, record.moved_at, left), record
+
+    def _is_whole(self, terms: Terms) -> bool:
+        """Whether the answer to a write shows all that is managed, so that it can stand for a look."""
+        groups = {name.split(".", 1)[0] for name in terms.compared}
+        return groups & {"tags", "metadata"} <= self._directory.shows("echo")
 
     def _prove_by_look(self, change: Change, fields: Sequence[str]) -> tuple[Record | None, Verification]:
-        record = self._read_back(change)
-        if record is None:
-            return None, Verification((), ())
-        return record, verify(fields, change.desired, record, self._directory.looks_show())
+        """Look until what was written shows: a read may lag behind the write."""
+        for attempt in range(1, _LOOKS + 1):
+            record = self._read_back(change)
+            proof = Verification((), ())
+            if record is not None:
+                proof = verify(fields, change.desired, record, self._directory.looks_show())
+            is_settled = record is not None and not proof.differing
+            if is_settled or attempt == _LOOKS or self._lost[proof.differing] >= _SAME:
+                break
+            self._hands.pause(attempt)
+        if proof.differing:
+            self._lost[proof.differing] += 1
+        return record, proof
 
     def _replace_metadata(self, change: Change, fields: Sequence[str], record: Record) -> bool:
         """Where metadata keys stayed because an update merges, replace the object, if all of it is ours."""

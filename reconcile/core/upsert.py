@@ -67,7 +67,7 @@ class Terms:
     the managed fields, `visible` those of them that a fingerprint covers; `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
     moved it since the plan, and `left_at` the time that this write left. With `freshness`, users that others
-    touched after the export are left alone.
+    touched after the export are left alone. `more` says that another change of this uid follows.
     """
 
     planned: frozenset[GuardClass]
@@ -77,6 +77,7 @@ class Terms:
     visible: tuple[str, ...]
     metadata_proven: bool = True
     sent: bool = False
+    more: bool = False
     expected: str | None = None
     left_at: int | None = None
     freshness: Freshness | None = None
