@@ -180,7 +180,8 @@ class Applier:
             self._settle(change, settled)
             if settled.fingerprint is not None:
                 # The next change of this user meets the record that this one left.
-                terms = replace(terms, expected=settled.fingerprint)
+                written = terms.written | frozenset(change.fields)
+                terms = replace(terms, expected=settled.fingerprint, written=written)
         return feed
 
     def _settle(self, change: Change, settled: Settled) -> None:

@@ -83,9 +83,9 @@ class Upserter:
         proof = verify(fields, change.desired, echo, self._directory.shows("echo"))
         record: Record | None = echo
         if not proof.holds:
-            record, proof = self._prove_by_look(change, fields)
+            record, proof = self._prove_by_look(change, fields, since=echo.updated_at)
         if record is not None and proof.differing and self._replace_metadata(change, fields, record):
-            record, proof = self._prove_by_look(change, fields)
+            record, proof = self._prove_by_look(change, fields, since=record.updated_at)
         if record is None:
             return Settled(Outcome.FAILED, "the user is gone right after the write")
         if proof.differing:
@@ -94,8 +94,16 @@ class Upserter:
         detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
         return Settled(Outcome.APPLIED, detail, record.updated_at, fingerprint(record.values, terms.visible))
 
-    def _prove_by_look(self, change: Change, fields: Sequence[str]) -> tuple[Record | None, Verification]:
+    def _prove_by_look(
+        self, change: Change, fields: Sequence[str], *, since: int | None
+    ) -> tuple[Record | None, Verification]:
+        """Compare with a look that does not lag behind `since`, when the answer to the write dates the change."""
         record = self._read_back(change)
+        for attempt in range(1, ATTEMPTS):
+            if record is not None and (record.updated_at or 0) >= (since or 0):
+                break
+            self._hands.pause(attempt)
+            record = self._read_back(change)
         if record is None:
             return None, Verification((), ())
         return record, verify(fields, change.desired, record, self._directory.looks_show())

@@ -56,7 +56,7 @@ class Terms:
     what it says may happen; `keeps` are the fields that an empty desired value leaves alone; `compared` are
     the managed fields, `visible` those of them that a fingerprint covers; `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
-    moved it since the plan.
+    moved it since the plan, and `written` are the fields that such writes brought in line.
     """
 
     planned: frozenset[GuardClass]
@@ -67,6 +67,7 @@ class Terms:
     metadata_proven: bool = True
     sent: bool = False
     expected: str | None = None
+    written: frozenset[str] = frozenset()
 
 
 def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
@@ -75,6 +76,8 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
 
     Once something was sent (`terms.sent`), agreement means that it was ours: applied, not already.
     """
+    if look is not None and terms.written:
+        look = _with_own_writes(look, change.desired, terms.written)
     if change.action is Action.CREATE:
         return _decide_create(change, look, terms)
     if look is None:
@@ -84,6 +87,18 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
     if not look.active:
         return Settled(Outcome.SKIPPED, "deactivated since the plan")
     return _decide_update(change, look, terms)
+
+
+def _with_own_writes(look: Record, desired: Mapping[str, str | None], written: Iterable[str]) -> Record:
+    """
+    Give the record with what this run wrote to it moments ago, which a look may not show yet.
+
+    Metadata that is built on a look that lags would take our own write back.
+    """
+    fields = {field: desired.get(field) for field in written}
+    keys = {key for field in fields if (key := metadata_key(field)) is not None}
+    foreign = {key: raw for key, raw in look.metadata.items() if key not in keys}
+    return msgspec.structs.replace(look, values=look.values | fields, metadata=foreign | _managed(fields))
 
 
 def _decide_create(change: Change, look: Record | None, terms: Terms) -> Decision:

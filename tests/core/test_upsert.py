@@ -287,3 +287,14 @@ def test_an_answer_proves_only_what_it_shows(
 
     assert (found.differing, found.unshown) == (differing, unshown)
     assert found.holds is (not differing and not unshown)
+
+
+def test_a_look_that_lags_does_not_take_back_what_the_change_before_wrote() -> None:
+    """The second change of a user builds its metadata on the first one's, not on what the look still shows."""
+    desired = {"metadata.country": None, "metadata.ring": "7"}
+    late = a_record(metadata={"country": "ES", "theme": "dark"})
+    terms = the_terms(written=frozenset({"metadata.country"}), compared=tuple(desired))
+    decision = decide(a_change(fields=("metadata.ring",), desired=desired), late, terms)
+
+    assert isinstance(decision, Update)
+    assert msgspec.json.encode(decision.bodies) == b'[{"metadata":{"theme":"dark","ring":7}}]'
