@@ -1,14 +1,17 @@
 """
-How fast the sandbox is: `python benchmarks/sandbox.py [--users N]` prints a table in Markdown.
+How fast the sandbox is, alone and against the job: `python benchmarks/sandbox.py [--users N]` prints Markdown.
 
-Owns the load, the clock and the table. The sandbox is a process of its own on the loopback address, with its
-log off and its rate limits out of the way; the clients are threads of this one. Reads /proc, so it needs Linux.
+Owns the load, the clock and the tables. The sandbox is a process of its own on the loopback address, with its
+log off and its rate limits out of the way; the clients are threads of this one, and then the job as a process of
+its own. Reads /proc, so it needs Linux.
 """
 
 import argparse
+import csv
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import threading
@@ -21,6 +24,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
 PER_PAGE = 1_000
@@ -41,9 +45,35 @@ class Row:
     seconds: float
     cpu_s: float
 
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
+
     def __str__(self) -> str:
-        rate, cpu_ms = self.count / self.seconds, self.cpu_s / self.count * 1_000
-        return f"| {self.what} | {self.count:,} | {self.seconds:.1f} | {rate:,.0f} | {cpu_ms:.2f} |"
+        cpu_ms = self.cpu_s / self.count * 1_000
+        return f"| {self.what} | {self.count:,} | {self.seconds:.1f} | {self.rate:,.0f} | {cpu_ms:.2f} |"
+
+
+@dataclass(frozen=True)
+class Work:
+    """
+    One stage of the job: what it got done, and how many times faster the sandbox is without it.
+    """
+
+    what: str
+    count: int
+    seconds: float
+    job_cpu_s: float
+    server_cpu_s: float
+    alone_per_s: float
+
+    def __str__(self) -> str:
+        rate, times = self.count / self.seconds, self.alone_per_s * self.seconds / self.count
+        job_ms, server_ms = self.job_cpu_s / self.count * 1_000, self.server_cpu_s / self.count * 1_000
+        return (
+            f"| {self.what} | {self.count:,} | {self.seconds:.1f} | {rate:,.0f} | {job_ms:.2f} | {server_ms:.2f} "
+            f"| {times:.1f} times as fast |"
+        )
 
 
 class Server:
@@ -55,6 +85,11 @@ class Server:
         self._process = process
         self._url = urlsplit(address["url"])
         self._key = address["api_key"]
+        self.environment = os.environ | {
+            "COMETCHAT_BASE_URL": address["url"],
+            "COMETCHAT_APP_ID": address["app_id"],
+            "COMETCHAT_API_KEY": address["api_key"],
+        }
 
     def connect(self) -> HTTPConnection:
         return HTTPConnection(self._url.hostname or "", self._url.port, timeout=600)
@@ -101,8 +136,15 @@ def main() -> None:
             )
             say(f"of the process to the first answer, {server.rss_mib():,.0f} MiB resident.\n\n")
             say("| what | requests | seconds | a second | server CPU, ms each |\n|---|---|---|---|---|\n")
+            rows = []
             for row in _rows(server, users, connections, options.requests):
+                rows.append(row)
                 say(f"{row}\n")
+                sys.stdout.flush()
+            say("\n| the job against it | count | seconds | a second | its CPU, ms each | server CPU, ms each |")
+            say(" the sandbox alone is |\n|---|---|---|---|---|---|---|\n")
+            for work in _jobs(server, Path(folder), rows, options):
+                say(f"{work}\n")
                 sys.stdout.flush()
             say(f"\nAfterwards {server.rss_mib():,.0f} MiB resident; load average {os.getloadavg()[0]:.1f}.\n")
 
@@ -115,7 +157,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _user(n: int) -> dict[str, object]:
+def _user(n: int) -> dict[str, Any]:
     return {
         "uid": f"user-{n:07}",
         "name": f"User number {n}",
@@ -158,6 +200,62 @@ def _rows(server: Server, users: int, connections: int, requests: int) -> Iterat
     yield _timed(server, "PUT one", [("PUT", path, update) for path in some], connections)[0]
     new = (json.dumps({"uid": f"new-{n}", "name": f"New user {n}", "tags": ["new"]}) for n in range(requests))
     yield _timed(server, "POST one", [("POST", "/v3/users", body) for body in new], connections)[0]
+
+
+def _jobs(server: Server, folder: Path, rows: Sequence[Row], options: argparse.Namespace) -> Iterator[Work]:
+    listing, get, put, _ = rows
+    export = folder / "users.csv"
+    _write_export(export, options.users, renamed=0)
+    # The users that the rows above renamed and added are drift, too: the first apply is not measured.
+    _run(server, folder, "apply")
+    report, job_s, server_s = _run(server, folder, "plan")
+    pages = report["directory"]["requests"]
+    yield Work("plan: pages fetched", pages, report["timing"]["fetch"], job_s, server_s, listing.rate)
+    _write_export(export, options.users, renamed=min(options.requests, options.users // 5))
+    planned = (job_s, server_s)
+    report, job_s, server_s = _run(server, folder, "apply")
+    sent = report["requests"]["standard"] + report["requests"]["core"] - report["directory"]["requests"]
+    # Half of these requests are looks, half are updates.
+    alone = 2 / (1 / get.rate + 1 / put.rate)
+    costs = (max(0.0, job_s - planned[0]), max(0.0, server_s - planned[1]))
+    yield Work("apply: single requests", sent, report["timing"]["apply"], *costs, alone)
+
+
+def _run(server: Server, folder: Path, command: str) -> tuple[dict[str, Any], float, float]:
+    fast = [f"limits.{group}_per_minute={OUT_OF_THE_WAY}" for group in ("core", "standard")]
+    wide = ["guards.update={percent=100}", "guards.role_change={percent=100}", "limits.share=1"]
+    maps = ["role=plan", "tags=tags", "metadata.country=country"]
+    flags = [word for value in fast + wide for word in ("--set", value)]
+    flags += [word for value in maps for word in ("--map", value)]
+    argv = [sys.executable, "-m", "reconcile", command, "--source", "users.csv", "--json", "--quiet", *flags]
+    before, server_s = _children_s(), server.cpu_s()
+    done = subprocess.run(  # noqa: S603 - our own command
+        argv + (["--yes"] if command == "apply" else []),
+        cwd=folder,
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}: {report.get('headline') or report}")
+    return report, _children_s() - before, server.cpu_s() - server_s
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _write_export(path: Path, users: int, *, renamed: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("uid", "name", "plan", "avatar", "tags", "country"))
+        for user in map(_user, range(users)):
+            name = f"{user['name']} again" if renamed > 0 else user["name"]
+            renamed -= 1
+            rows.writerow((user["uid"], name, user["role"], user["avatar"], "|".join(user["tags"]), "NO"))
 
 
 def _timed(server: Server, what: str, asks: Sequence[Ask], connections: int) -> tuple[Row, list[bytes]]:

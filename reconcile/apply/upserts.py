@@ -1,6 +1,5 @@
 """One create or update: look, decide, intend, send, and see that it stuck."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,18 +18,15 @@ __all__ = ["DID_NOT_STICK", "Upserter", "short"]
 log = structlog.get_logger()
 
 DID_NOT_STICK = "did_not_stick"
-_LOOKS = 4  # with the pauses between them some seconds: replicas of a service lag by less
-_SAME = 3  # changes whose same fields did not stick: no lag explains them, so the next is looked at once
 
 
 class Upserter:
-    """Carries out single changes. Thread-safe: it holds nothing of a change but which fields do not stick."""
+    """Carries out single changes. Thread-safe: it holds nothing of a change."""
 
     def __init__(self, hands: Hands, mode: Mode) -> None:
         self._hands = hands
         self._directory = hands.directory
         self._mode = mode
-        self._lost: Counter[tuple[str, ...]] = Counter()
 
     def carry_out(
         self, change: Change, terms: Terms, known: Record | None = None
@@ -95,9 +91,9 @@ class Upserter:
         proof = verify(fields, change.desired, echo, self._directory.shows("echo"))
         record: Record | None = echo
         if not proof.holds or (terms.more and not self._is_whole(terms)):
-            record, proof = self._prove_by_look(change, fields)
+            record, proof = self._prove_by_look(change, fields, since=echo.updated_at)
         if record is not None and proof.differing and self._replace_metadata(change, fields, record):
-            record, proof = self._prove_by_look(change, fields)
+            record, proof = self._prove_by_look(change, fields, since=record.updated_at)
         if record is None:
             return Settled(Outcome.FAILED, "the user is gone right after the write"), None
         if proof.differing:
@@ -114,20 +110,19 @@ class Upserter:
         groups = {name.split(".", 1)[0] for name in terms.compared}
         return groups & {"tags", "metadata"} <= self._directory.shows("echo")
 
-    def _prove_by_look(self, change: Change, fields: Sequence[str]) -> tuple[Record | None, Verification]:
-        """Look until what was written shows: a read may lag behind the write."""
-        for attempt in range(1, _LOOKS + 1):
-            record = self._read_back(change)
-            proof = Verification((), ())
-            if record is not None:
-                proof = verify(fields, change.desired, record, self._directory.looks_show())
-            is_settled = record is not None and not proof.differing
-            if is_settled or attempt == _LOOKS or self._lost[proof.differing] >= _SAME:
+    def _prove_by_look(
+        self, change: Change, fields: Sequence[str], *, since: int | None
+    ) -> tuple[Record | None, Verification]:
+        """Compare with a look that does not lag behind `since`, when the answer to the write dates the change."""
+        record = self._read_back(change)
+        for attempt in range(1, ATTEMPTS):
+            if record is not None and (record.updated_at or 0) >= (since or 0):
                 break
             self._hands.pause(attempt)
-        if proof.differing:
-            self._lost[proof.differing] += 1
-        return record, proof
+            record = self._read_back(change)
+        if record is None:
+            return None, Verification((), ())
+        return record, verify(fields, change.desired, record, self._directory.looks_show())
 
     def _replace_metadata(self, change: Change, fields: Sequence[str], record: Record) -> bool:
         """Where metadata keys stayed because an update merges, replace the object, if all of it is ours."""

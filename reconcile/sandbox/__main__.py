@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-switches", action="store_true", help="print every switch, and serve nothing")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="every request waits this long")
     parser.add_argument("--faults", type=Path, help="faults to start with, a JSON array")
-    parser.add_argument("--state", type=Path, help="read at the start and written at the end")
+    parser.add_argument("--state", type=Path, help="read at the start and kept up to date")
     parser.add_argument("--tls", action="store_true", help="serve https, with a certificate made at the start")
     parser.add_argument("--ca-file", type=Path, help="where --tls writes the certificate to trust")
     parser.add_argument("--no-log", action="store_true", help="count requests, and keep none")

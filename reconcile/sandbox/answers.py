@@ -69,11 +69,13 @@ def refused(status: int, code: str, message: str, details: Details | None = None
     return Refusal(Answer(status, _encode({"error": error})))
 
 
-def invalid(details: Details) -> Refusal:
+def invalid(details: Details, *, status: int = 400) -> Refusal:
     """
     Return the refusal of a body or a query that breaks rules; the message is the same for all of them.
     """
-    return refused(400, "ERR_BAD_REQUEST", "Could not process the request: it breaks validation rules.", details)
+    return refused(
+        status, "ERR_BAD_REQUEST", "Could not process the request: it breaks validation rules.", details
+    )
 
 
 def unfit(field: str, sentence: str) -> Refusal:

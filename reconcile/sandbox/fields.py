@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from reconcile.sandbox.answers import Refusal, invalid, refused, unfit
+from reconcile.sandbox.answers import Refusal, invalid, unfit
 from reconcile.sandbox.switches import Switches
 
 __all__ = ["MAX_BODY", "Changes", "Fields", "read_object"]
@@ -34,9 +34,8 @@ def read_object(body: bytes, switches: Switches) -> dict[str, Any]:
     Raises: Refusal when it is too large or no JSON object.
     """
     if len(body) > MAX_BODY and switches.body_over != "accept":
-        status = int(switches.body_over)
         details = {"body": ["The body may not be greater than 10 kilobytes."]}
-        raise refused(status, "ERR_BAD_REQUEST", "The request is too large.", details)
+        raise invalid(details, status=int(switches.body_over))
     try:
         value = _decode(body or b"{}")
     except msgspec.DecodeError as error:

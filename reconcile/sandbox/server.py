@@ -23,7 +23,7 @@ from reconcile.sandbox.certificates import Certificate, certified
 from reconcile.sandbox.faults import Fault, Latency, read_faults
 from reconcile.sandbox.keys import FULL_ACCESS_KEY, Keys
 from reconcile.sandbox.profiles import profile
-from reconcile.sandbox.state import load_state, load_users, save_state
+from reconcile.sandbox.state import StateSaver, load_state, load_users
 from reconcile.sandbox.switches import flip
 from reconcile.sandbox.wire import SandboxProtocol
 from reconcile.sandbox.world import World
@@ -34,12 +34,13 @@ HOST = "127.0.0.1"
 ANY_APP_ID = "sandbox"  # what is shown where every app id is accepted
 _KEEP_ALIVE_S = 75  # so that a client's idle connection outlives its pauses
 _BACKLOG = 2_048
+_SAVE_EVERY_S = 2.0  # what a kill can lose of a state that is kept, unless writing it takes long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """
-    How a sandbox starts; port 0 takes any free one, and a state file is read at the start and written at the end.
+    How a sandbox starts; port 0 takes any free one, and a state file is read at the start and kept up to date.
 
     With `tls` the certificate of its authority is written to `ca_file`, or to a place of its own.
     """
@@ -126,9 +127,19 @@ class SandboxServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """
-        Serve until somebody stops the server; there is nothing to do on a tick.
+        Serve until somebody stops the server; a state that is kept is written again and again meanwhile.
         """
-        await self._ended.wait()
+        if self._state is None:
+            await self._ended.wait()
+            return
+        saver, loop, took_s = StateSaver(self._world, self._state), asyncio.get_running_loop(), 0.0
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                # A million users take a while to write, and nobody is answered meanwhile.
+                await asyncio.wait_for(self._ended.wait(), max(_SAVE_EVERY_S, 20 * took_s))
+            began = loop.time()
+            saver.save()
+            took_s = loop.time() - began
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """
@@ -142,8 +153,6 @@ class SandboxServer(uvicorn.Server):
             connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=1)
-        if self._state is not None:
-            save_state(self._world, self._state)
 
 
 def build_world(options: Options) -> World:

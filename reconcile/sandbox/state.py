@@ -14,7 +14,7 @@ from reconcile.sandbox.roles import Role
 from reconcile.sandbox.users import User
 from reconcile.sandbox.world import World
 
-__all__ = ["load_state", "load_users", "save_state"]
+__all__ = ["StateSaver", "load_state", "load_users"]
 
 
 class _State(Struct):
@@ -41,14 +41,28 @@ def load_state(world: World, path: Path) -> None:
     world.load_users(state.users)
 
 
-def save_state(world: World, path: Path) -> None:
+class StateSaver:
     """
-    Write users and roles aside, and swap them in whole.
+    Keeps a file up to date with users and roles.
     """
-    state = _State(world.roles.newest_first(), list(world.users.by_uid.values()))
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_bytes(msgspec.json.encode(state))
-    aside.replace(path)
+
+    def __init__(self, world: World, path: Path) -> None:
+        self._world = world
+        self._path = path
+        self._saved: int | None = None
+
+    def save(self) -> None:
+        """
+        Write users and roles aside, and swap them in whole, so that a kill leaves the old or the new.
+        """
+        with self._world.lock:
+            state = _State(self._world.roles.newest_first(), list(self._world.users.by_uid.values()))
+            encoded = msgspec.json.encode(state)
+        if hash(encoded) != self._saved:
+            aside = self._path.with_name(f"{self._path.name}.part")
+            aside.write_bytes(encoded)
+            aside.replace(self._path)
+            self._saved = hash(encoded)
 
 
 def _users_in(lines: Iterable[bytes], path: Path) -> Iterator[User]:

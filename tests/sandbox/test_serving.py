@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,25 @@ def test_many_writers_at_once_lose_nothing(api: httpx.Client, sandbox: Sandbox) 
         thread.join()
 
     assert len(sandbox.users()) == sandbox.counters().by_status["200"] == 80
+
+
+def test_a_killed_sandbox_has_kept_its_state(start: Start, tmp_path: Path) -> None:
+    """
+    A state is written while the sandbox serves, so that SIGKILL costs the last seconds at most.
+    """
+    state = tmp_path / "state.json"
+    process, said = start("--state", str(state))
+    with httpx.Client(base_url=said["url"], headers={"apikey": said["api_key"]}) as api:
+        api.post("/users", json={"uid": "bob", "name": "Bob"})
+    patience = time.monotonic() + 30
+    while not (state.exists() and b"bob" in state.read_bytes()):
+        assert time.monotonic() < patience, "nothing was written"
+        time.sleep(0.02)  # noqa: TID251 - another process is at work
+    process.kill()
+    process.wait()
+
+    with running_sandbox(state=state) as again:
+        assert list(again.users()) == ["bob"]
 
 
 def test_a_process_serves_until_it_is_told_to_stop(start: Start, tmp_path: Path) -> None:
