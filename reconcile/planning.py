@@ -28,6 +28,7 @@ from reconcile.intake import believe, check_roles, freshness, read
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.settings import seconds_of
+from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
 
 __all__ = ["DECLARED", "adopt_plan", "make_plan", "plan_retry", "plan_undo", "take_up", "what_is_new"]
@@ -102,7 +103,8 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     """Plan the way back from what a run wrote. Raises: SettingsError where there was no such run."""
     written = tuple(run.state.written(_known(run, target)))
-    fields = undone_fields(written)
+    fields = _fields_managed_by(run, target) or undone_fields(written)
+    ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
         _roles(run)
         directory = run.directory(fields)
@@ -110,15 +112,35 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
-    left = [*found.left, *((uid, "the directory could not say") for uid in sorted(unknown))]
+    _tell_left(ledger, [*found.left, *((uid, "the directory could not say") for uid in sorted(unknown))])
+    with run.stage("plan"):
+        counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
+        verdicts = judge_changes(counts, _last_bases(run), run.settings.guards.changes, run_id=run.id)
+        header = msgspec.structs.replace(
+            _header(run, counts, verdicts, PlanSource(f"run {target}", len(written), None, None)),
+            fields=fields,
+            visible=visible,
+            witnesses={group: directory.witnesses[group] for group in hidden},
+            undoes=target,
+        )
+        return _seal(run, ledger, header, found.changes)
+
+
+def _fields_managed_by(run: Run, target: str) -> tuple[str, ...]:
+    """Give the managed fields of a run as its plan has them; none where that plan was let go."""
+    try:
+        return PlanFile(RunFolder(run.settings.run_dir, target).plan).header.fields
+    except PlanError:
+        return ()
+
+
+def _tell_left(ledger: Ledger, left: list[tuple[str, str]]) -> None:
     for uid, what in left:
         log.warning("undo.left", uid=uid, what=what)
     if left:
         ledger.notes.append(
             f"{len(left)} values are not put back, most of them changed by another since: see the log"
         )
-    with run.stage("plan"):
-        return _write_undo(run, ledger, found.changes, fields, visible, target)
 
 
 def what_is_new(run: Run, made: PlanFile) -> list[str]:
@@ -206,28 +228,6 @@ def _write_from_source(
     return _seal(run, ledger, header, list_changes(findings, policy, ours))
 
 
-def _write_undo(
-    run: Run,
-    ledger: Ledger,
-    changes: tuple[Change, ...],
-    fields: tuple[str, ...],
-    visible: tuple[str, ...],
-    target: str,
-) -> PlanFile:
-    counts = {kind: sum(change.guard_class is kind for change in changes) for kind in GuardClass}
-    last = run.state.baseline()
-    bases = last.bases if last and last.bases else Bases(None, None, None, None)
-    verdicts = judge_changes(counts, bases, run.settings.guards.changes, run_id=run.id)
-    ledger.source = SourceCounts(location=f"run {target}")
-    header = msgspec.structs.replace(
-        _header(run, counts, verdicts, PlanSource(f"run {target}", len(changes), None, None)),
-        fields=fields,
-        visible=visible,
-        undoes=target,
-    )
-    return _seal(run, ledger, header, changes)
-
-
 def _header(
     run: Run, counts: Mapping[GuardClass, int], verdicts: tuple[GuardVerdict, ...], source: PlanSource
 ) -> PlanHeader:
@@ -262,8 +262,13 @@ def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
     """What each guard's percentage is of; after a fetch by uid, what the last full run saw."""
     if fetched.is_whole:
         return bases_of(findings)
+    last = _last_bases(run)
+    return last if last.matched_active is not None else Bases(findings.matched_active, None, None, None)
+
+
+def _last_bases(run: Run) -> Bases:
     last = run.state.baseline()
-    return last.bases if last and last.bases else Bases(findings.matched_active, None, None, None)
+    return last.bases if last and last.bases else Bases(None, None, None, None)
 
 
 def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched) -> None:

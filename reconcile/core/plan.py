@@ -242,8 +242,7 @@ def restoring(
         fields = tuple(field for field, value in values.items() if classify(field, value) is kind)
         if fields:
             before = {field: held.get(field) for field in fields}
-            desired = {field: values[field] for field in fields}
-            yield Change(0, uid, Action.UPDATE, kind, fields, before, desired, fingerprint=seen)
+            yield Change(0, uid, Action.UPDATE, kind, fields, before, {**held, **values}, fingerprint=seen)
 
 
 def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[str, ...]) -> Change:
