@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -12,6 +12,9 @@ import pytest
 from reconcile.cli import run
 from reconcile.sandbox.testing import Sandbox, running_sandbox
 from tests.scale import SEED_VARIABLE, is_soaking, new_seed, seed
+
+if TYPE_CHECKING:
+    from tests.databases import MariaDB, PostgreSQL, Server
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -98,3 +101,45 @@ def shell(
     monkeypatch.setenv("COMETCHAT_API_KEY", sandbox.api_key)
     monkeypatch.setenv("NO_COLOR", "1")
     return Shell(folder, capsys)
+
+
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator["PostgreSQL"]:
+    from tests.databases import PostgreSQL  # noqa: PLC0415 - only where a database is asked for
+
+    server = PostgreSQL()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _mariadb() -> Iterator["MariaDB"]:
+    from tests.databases import MariaDB, mariadb_is_installed  # noqa: PLC0415
+
+    if not mariadb_is_installed():
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("there is no MariaDB server here; on Debian: apt-get install mariadb-server")
+    server = MariaDB()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql(_postgresql: "PostgreSQL") -> "PostgreSQL":
+    """A PostgreSQL server with an empty database."""
+    _postgresql.clean()
+    return _postgresql
+
+
+@pytest.fixture
+def mariadb(_mariadb: "MariaDB") -> "MariaDB":
+    """A MariaDB server with an empty database; where none is installed the test is skipped, but never in CI."""
+    _mariadb.clean()
+    return _mariadb
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> "Server":
+    """Each of the servers in its turn."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
