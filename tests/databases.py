@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -31,6 +32,7 @@ __all__ = ["DATABASE", "MariaDB", "PostgreSQL", "Server", "mariadb_is_installed"
 DATABASE = "birds"
 _MARIADBD = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _START_S = 60.0
+_ROWS = 5_000  # of one insert
 
 Rows = list[tuple[Any, ...]]
 
@@ -46,8 +48,8 @@ class Server(Protocol):
     def execute(self, *statements: str) -> Rows:
         """Carry out statements as the administrator, and give the rows of the last one."""
 
-    def load(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows, as the administrator."""
+    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to a table, as the administrator."""
 
     def clean(self) -> None:
         """Empty the database."""
@@ -94,9 +96,14 @@ class PostgreSQL:
                 rows = cursor.fetchall() if cursor.description else []
             return rows
 
-    def load(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
-        with closing(self._admin()) as connection, connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(insert.encode(), rows)
+    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        with (
+            closing(self._admin()) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(f"copy {table} from stdin".encode()) as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
 
     def clean(self) -> None:
         self.execute(
@@ -171,10 +178,13 @@ class MariaDB:
                 cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def load(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
+    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        waiting = iter(rows)
         with closing(self._admin()) as connection, connection.cursor() as cursor:
             connection.begin()
-            cursor.executemany(insert, rows)
+            while part := list(islice(waiting, _ROWS)):
+                places = ", ".join(["%s"] * len(part[0]))
+                cursor.executemany(f"insert into {table} values ({places})", part)  # noqa: S608 - ours
             connection.commit()
 
     def clean(self) -> None:
