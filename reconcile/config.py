@@ -38,7 +38,6 @@ _COMETCHAT_VARIABLES = {
 _CASED = {name.lower(): name for name in MAPPABLE}  # a variable's name has lost its case
 _PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
 _ELSEWHERE = re.compile(r"://|^\$\{\w+\}")  # a location that is no path beside the file
-_PASSWORD = re.compile(r"(?<=:)\$\{\w+\}(?=@)")
 _UNQUOTED = re.compile(r"[@:/?#\[\]\s]")
 _LOOPBACK = re.compile(r"(127(\.[0-9]{1,3}){3}|localhost|::1)")
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
@@ -275,8 +274,8 @@ def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> st
             problems.append((f"source.location names ${{{match[1]}}}, which is not set", f"export {match[1]}"))
         text = environ.get(match[1], "")
         # A password that could not stand in a URL as it is was not quoted for one.
-        bare = _PASSWORD.fullmatch(location, *match.span()) and _UNQUOTED.search(text)
-        return quote(text, safe="") if bare else text
+        is_password = location[: match.start()].endswith(":") and location.startswith("@", match.end())
+        return quote(text, safe="") if is_password and _UNQUOTED.search(text) else text
 
     return re.sub(r"\$\{(\w+)\}", value, location)
 

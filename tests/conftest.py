@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -14,6 +14,9 @@ import structlog
 from reconcile.cli import run
 from reconcile.sandbox.testing import Sandbox, running_sandbox
 from tests.scale import SEED_VARIABLE, is_soaking, new_seed, seed
+
+if TYPE_CHECKING:
+    from tests.databases import MariaDB, PostgreSQL, Server
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -109,3 +112,45 @@ def shell(
     yield Shell(folder, capsys)
     # Its log goes to a stream that ends with the test.
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator["PostgreSQL"]:
+    from tests.databases import PostgreSQL  # noqa: PLC0415 - only where a database is asked for
+
+    server = PostgreSQL()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _mariadb() -> Iterator["MariaDB"]:
+    from tests.databases import MariaDB, mariadb_is_installed  # noqa: PLC0415
+
+    if not mariadb_is_installed():
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("there is no MariaDB server here; on Debian: apt-get install mariadb-server")
+    server = MariaDB()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql(_postgresql: "PostgreSQL") -> "PostgreSQL":
+    """A PostgreSQL server with an empty database."""
+    _postgresql.clean()
+    return _postgresql
+
+
+@pytest.fixture
+def mariadb(_mariadb: "MariaDB") -> "MariaDB":
+    """A MariaDB server with an empty database; where none is installed the test is skipped, but never in CI."""
+    _mariadb.clean()
+    return _mariadb
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> "Server":
+    """Each of the servers in its turn."""
+    found: Server = request.getfixturevalue(request.param)
+    return found

@@ -405,6 +405,33 @@ def test_what_is_no_path_is_left_as_it_is(location: str) -> None:
 # The source's URL
 
 
+@pytest.mark.parametrize(("secret", "stands"), [("p@s/s", "p%40s%2Fs"), ("p%40s", "p%40s"), ("plain", "plain")])
+def test_a_password_from_the_environment_is_quoted_where_a_url_would_be_cut(secret: str, stands: str) -> None:
+    """And left alone where it is quoted already."""
+    settings = loaded("[source]\nlocation = 'postgresql://app:${PW}@db/app'", env={"PW": secret})
+
+    assert settings.source.location == f"postgresql://app:{stands}@db/app"
+
+
+def test_a_location_that_is_nothing_but_a_variable_is_the_whole_url() -> None:
+    """It is no path beside the file, wherever the file is."""
+    Path("nest").mkdir()
+    Path("nest/reconcile.toml").write_text("[source]\nlocation = '${DATABASE_URL}'", "utf-8")
+    url = "postgresql://app:s%40cret@db/app"
+
+    settings = load(Flags(config="nest/reconcile.toml"), {"DATABASE_URL": url})
+
+    assert settings.source.location == url
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        load(Flags(config="nest/reconcile.toml"), {})
+
+
+@pytest.mark.parametrize("value", ["soon", "5", "-1s"])
+def test_a_time_out_that_is_no_duration_is_refused(value: str) -> None:
+    """By its name."""
+    assert "source.timeout" in problems(f"[source]\ntimeout = '{value}'")[0][0]
+
+
 def test_a_name_in_a_database_url_is_taken_from_the_environment() -> None:
     """So that the password does not stand in the file."""
     toml = "[source]\nlocation = 'postgresql://app:${DB_PASSWORD}@db/${DB_NAME}'"

@@ -68,6 +68,9 @@ def _check_reads(ask: Ask, statement: str) -> None:
 
 def _connect(ask: Ask) -> Connection:
     _, options = dialect().create_connect_args(ask.url)
+    if "password" in options:
+        # The driver would send it in Latin-1, and the server has it in UTF-8.
+        options["password"] = options["password"].encode()
     limit_s = ask.deadline.limit_s
     ours = {
         "conv": dict(encoders),  # and no decoders: values stay the text that the server sent

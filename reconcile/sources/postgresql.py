@@ -21,9 +21,11 @@ __all__ = ["open_postgresql"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Without them a connection that a firewall forgot is waited for until the next day.
-_NETWORK = {
+_CONNECTION = {
+    "application_name": "reconcile",
+    "client_encoding": "utf8",
     "connect_timeout": CONNECT_S,
+    # Without these a connection that a firewall forgot is waited for until the next day.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -33,7 +35,7 @@ _RENEW_S = 0.25  # how exact the time-out is; renewing it costs a round trip
 # The form of what is written is ours; how the query's own dates and times are read stays the server's.
 _BEGIN = """
 select set_config('DateStyle', 'ISO', true), set_config('bytea_output', 'hex', true),
-  extract(epoch from now())::bigint
+  floor(extract(epoch from now()))::bigint
 """
 _TYPES = """
 select t.oid::bigint, coalesce(e.typname, t.typname), e.oid is not null
@@ -74,7 +76,7 @@ def open_postgresql(ask: Ask) -> Iterator[Stream]:
 
 def _connect(ask: Ask) -> Connection:
     _, options = dialect().create_connect_args(ask.url)  # type: ignore[no-untyped-call]
-    connection = psycopg.connect(**{**_NETWORK, "client_encoding": "utf8", **options})
+    connection = psycopg.connect(**{**_CONNECTION, **options})
     connection.read_only = True
     return connection
 

@@ -5,6 +5,7 @@ A connection that is lost half-way is a failed read, never a short one. How each
 a module of its own.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -35,6 +36,8 @@ _MODULES = {
 }
 # A shorter one may be part of any word; it is taken out of what a database says, and of nothing else.
 _TELLING = 8
+_CUT = re.compile(r"[@/?#]")  # where a URL would be cut
+_PORT = re.compile(r"\d*/")
 _SMALL = 50  # batches to a piece of a column
 
 
@@ -59,6 +62,14 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
 
 
 def _url(source: Source) -> URL:
+    account = source.location.partition("://")[2].rpartition("@")[0]
+    password = account.partition(":")[2]
+    if _CUT.search(password) and not _PORT.match(password) and not _CUT.search(account.partition(":")[0]):
+        # Read as it stands, a piece of the password would be taken for a host, and named in an error.
+        raise SourceError(
+            f"{source.shown} is not a database URL: its password is not quoted for one",
+            hint="in the password write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A and % as %25",
+        )
     try:
         return make_url(source.location)
     except ValueError:

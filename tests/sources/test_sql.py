@@ -153,6 +153,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         ("klingon://kiwi:hunter2@nest/birds", "not a database URL"),
         ("://kiwi:hunter2@nest", "not a database URL"),
         ("postgresql://kiwi:hunter2@nest:door/birds", "port is not a number"),
+        ("postgresql://kiwi:x@hunter2@nest/birds", "not quoted"),
+        ("mariadb://kiwi:x/hunter2@nest/birds", "not quoted"),
+        ("mariadb://kiwi:x?hunter2#@nest/birds", "not quoted"),
         ("sqlite+nodriver://kiwi:hunter2@/birds", "not a database URL"),
     ],
 )
