@@ -43,7 +43,7 @@ def plan(run: Run) -> Report:
     """Find out what would have to change, and write it down. Nothing is sent but reads."""
 
     def body(ledger: Ledger) -> None:
-        _make_plan(run, ledger)
+        _make_plan(run, ledger, _read_source(run, ledger))
 
     return reported(run, body)
 
@@ -52,8 +52,10 @@ def apply(run: Run, confirm: Confirm) -> Report:
     """Plan, ask, and carry the plan out in one go."""
 
     def body(ledger: Ledger) -> None:
+        source = _read_source(run, ledger)
+        # Only now: an export that is not believed leaves an unfinished run as one that can be resumed.
         supersede(run, ledger)
-        made = _make_plan(run, ledger)
+        made = _make_plan(run, ledger, source)
         _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
         _create_roles(run, made)
         _carry_out(run, ledger, made, exact=False)
@@ -95,7 +97,7 @@ def resume(run: Run, stage: str) -> Report:
                 "this run ended before it took its plan over", hint="reconcile apply RUN, with that plan"
             )
         else:
-            own = _make_plan(run, ledger)
+            own = _make_plan(run, ledger, _read_source(run, ledger))
         _create_roles(run, own)
         _carry_out(run, ledger, own, exact=run.saved_plan)
 
@@ -108,10 +110,16 @@ def plan_path(run_dir: Path, named: str) -> Path:
     return path if path.is_file() else run_dir / named / "plan.jsonl.gz"
 
 
-def _make_plan(run: Run, ledger: Ledger) -> PlanFile:
+def _read_source(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
+    """Read the export and believe it, before the first request."""
     with run.stage("read"):
         export, desired = read(run, ledger)
         believe(run, ledger, export, desired)
+    return export, desired
+
+
+def _make_plan(run: Run, ledger: Ledger, source: tuple[Export, Desired]) -> PlanFile:
+    export, desired = source
     with run.stage("fetch"):
         # The roles prove the key and its scope, too.
         desired = check_roles(run, ledger, desired, run.directory(desired.fields).roles())
