@@ -18,7 +18,16 @@ from reconcile.core.review import Declared
 from reconcile.errors import Declined, ReviewNeeded
 from reconcile.intake import freshness
 from reconcile.ledger import Ledger
-from reconcile.planning import DECLARED, adopt_plan, make_plan, plan_retry, plan_undo, take_up, what_is_new
+from reconcile.planning import (
+    DECLARED,
+    adopt_plan,
+    make_plan,
+    plan_retry,
+    plan_undo,
+    read_source,
+    take_up,
+    what_is_new,
+)
 from reconcile.run import Run, Stage, Step
 from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
@@ -37,7 +46,7 @@ def plan(run: Run) -> Report:
     """Find out what would have to change, and write it down. Nothing is sent but reads."""
 
     def body(ledger: Ledger) -> None:
-        make_plan(run, ledger)
+        make_plan(run, ledger, read_source(run, ledger))
 
     return reported(run, body)
 
@@ -46,7 +55,6 @@ def apply(run: Run, confirm: Confirm) -> Report:
     """Come to a plan in the way that the run's stage says, ask, and carry it out."""
 
     def body(ledger: Ledger) -> None:
-        supersede(run, ledger)
         made = _come_to_plan(run, ledger)
         _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
         _carry_out(run, ledger, made)
@@ -76,15 +84,19 @@ def plan_path(run_dir: Path, named: str) -> Path:
 
 def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
     stage = run.reached
+    if stage.step in {Step.PLANNING, Step.RETRYING}:
+        source = read_source(run, ledger)
+    # Only now: an export that is not believed leaves an unfinished run as one that can be resumed.
+    supersede(run, ledger)
     match stage.step:
         case Step.ADOPTING:
             return adopt_plan(run, ledger, Path(stage.target))
         case Step.UNDOING:
             return plan_undo(run, ledger, stage.target)
         case Step.RETRYING:
-            return plan_retry(run, ledger, stage.target)
+            return plan_retry(run, ledger, source, stage.target)
         case _:
-            made = make_plan(run, ledger)
+            made = make_plan(run, ledger, source)
             _see_reviewed(run, made)
             return made
 

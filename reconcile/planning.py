@@ -31,16 +31,32 @@ from reconcile.settings import seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
 
-__all__ = ["DECLARED", "adopt_plan", "make_plan", "plan_retry", "plan_undo", "take_up", "what_is_new"]
+__all__ = [
+    "DECLARED",
+    "adopt_plan",
+    "make_plan",
+    "plan_retry",
+    "plan_undo",
+    "read_source",
+    "take_up",
+    "what_is_new",
+]
 
 log = structlog.get_logger()
 
 DECLARED = "declared"  # under which the state file remembers mapping and policy of the last run that wrote
 
 
-def make_plan(run: Run, ledger: Ledger) -> PlanFile:
-    """Read the source, believe it, fetch the directory, compare, and write the plan."""
-    desired = _read(run, ledger)
+def read_source(run: Run, ledger: Ledger) -> Desired:
+    """Read the source, and believe it or not. Raises: SourceError, SettingsError."""
+    with run.stage("read"):
+        export, desired = read(run, ledger)
+        believe(run, ledger, export, desired)
+    return desired
+
+
+def make_plan(run: Run, ledger: Ledger, desired: Desired) -> PlanFile:
+    """Fetch the directory, compare, and write the plan."""
     with run.stage("fetch"):
         desired = check_roles(run, ledger, desired, _roles(run))
         findings, fetched = _compare(run, ledger, desired)
@@ -51,11 +67,10 @@ def make_plan(run: Run, ledger: Ledger) -> PlanFile:
     return made
 
 
-def plan_retry(run: Run, ledger: Ledger, target: str) -> PlanFile:
+def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanFile:
     """The same for the users of a run that were rejected, skipped or failed. Raises: SettingsError."""
     uids = run.state.troubled(_known(run, target))
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
-    desired = _read(run, ledger)
     # What a few users measure is no measure for the next whole run.
     ledger.baseline = None
     with run.stage("fetch"):
@@ -158,13 +173,6 @@ def _known(run: Run, target: str) -> str:
 def _roles(run: Run) -> frozenset[str]:
     """Ask for the roles: proves the key and its scope, and learns the rates, before anything is written."""
     return run.directory(()).roles()
-
-
-def _read(run: Run, ledger: Ledger) -> Desired:
-    with run.stage("read"):
-        export, desired = read(run, ledger)
-        believe(run, ledger, export, desired)
-    return desired
 
 
 def _compare(

@@ -341,8 +341,9 @@ class Comparison:
         made, moved = (pc.fill_null(arrow(block[name]), 0) for name in ("created_at", "updated_at"))
         last = pc.max_element_wise(made, moved).to_numpy(zero_copy_only=False)
         # Most users moved long before the export; only the others are asked about one by one.
-        for at in np.flatnonzero(last >= as_of).tolist():
-            newer[at] = self._freshness.is_newer(block["uid"].iloc[at], made[at].as_py(), moved[at].as_py())
+        hits = np.flatnonzero(last >= as_of)
+        facts = (column.take(pa.array(hits)).to_pylist() for column in (arrow(block["uid"]), made, moved))
+        newer[hits] = [self._freshness.is_newer(*user) for user in zip(*facts, strict=True)]
         return newer
 
     def _see_deactivated(self, block: pd.DataFrame) -> int:

@@ -108,6 +108,23 @@ def test_a_run_that_ends_before_its_first_write_is_no_measure(nights: Nights) ->
     assert nights.run(80).json["guards"]["max_shrink_percent"]["base"] == 100
 
 
+class _Keyboard(io.StringIO):
+    """Somebody at a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_a_no_at_the_prompt_is_a_no_to_the_export_too(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever saw the counts and declined may have seen that it was wrong."""
+    nights.run(100, command=("apply", "--yes"))
+    monkeypatch.setattr("sys.stdin", _Keyboard("n\n"))
+    nights.run(81, command=("apply",), code=2, name="Renamed")
+
+    assert nights.baselines() == [100]
+
+
 def test_a_canary_and_a_held_run_are_good_runs(nights: Nights) -> None:
     """Their source was believed; what was held is a matter of changes."""
     nights.run(100, command=("apply", "--yes", "--limit", "3"))
@@ -313,3 +330,19 @@ def test_an_older_file_than_last_time_is_refused_until_it_is_accepted(nights: Ni
     assert held(refused) == ["as_of_behind"]
     assert f"older than the export of run {newest}" in refused.json["error"]["message"]
     assert nights.run(20, night=-2).json["guards"]["as_of_behind"]["verdict"] == "pass"
+
+
+def test_a_refused_export_leaves_an_unfinished_run_to_be_resumed(nights: Nights) -> None:
+    """Once it was superseded first, by requests, for the sake of an export that nobody believed."""
+    nights.sandbox.fault("revoke_key", method="POST", path="/users", nth=5)
+    stopped = nights.run(60, command=("apply", "--yes"), code=8)
+    nights.sandbox.clear_faults()
+    nights.sandbox.restore_key()
+    nights.sandbox.clear_log()
+    nights.run(20, command=("apply", "--yes"), code=6)
+    asked = nights.sandbox.log()
+    resumed = nights.shell("resume", "--json")
+
+    assert asked == []
+    assert (resumed.code, resumed.json["run_id"]) == (0, stopped.json["run_id"])
+    assert len(nights.sandbox.users()) == 60

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from reconcile.core.frame import desire
-from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping
+from reconcile.core.mapping import ColumnKind, ColumnRule
+from reconcile.core.normal import canonical_json
 from reconcile.core.users import as_json
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import read_export
-from tests.builders import a_mapping
+from tests.builders import a_mapping, a_rule
 from tests.sources.builders import NOW, read
 from tests.sources.database_types import SETUP, TYPES, NativeType, as_markdown
 
@@ -50,20 +51,18 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     return make
 
 
-def a_rule(field: str) -> ColumnRule:
+def the_rule(field: str) -> ColumnRule:
     """The rule that maps the column `v` to a field of this kind."""
-    if field in {"role", "tags"}:
-        return ColumnRule(field, "v", ColumnKind(field))
-    return ColumnRule("metadata.v", "v", ColumnKind(field))
+    return a_rule(field if field in {"role", "tags"} else "metadata.v", "v", ColumnKind(field))
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: f"{kind.database}-{kind.type}-{kind.field}")
 def test_a_type_arrives_as_the_docs_say(kind: NativeType, made: Made) -> None:
     """From the database into the form that is compared and sent."""
     mapping = (
-        Mapping("v", (ColumnRule("name", "name"),))
+        a_mapping("name", uid=a_rule("uid", "v"))
         if kind.field == "uid"
-        else a_mapping("name", a_rule(kind.field))
+        else a_mapping("name", the_rule(kind.field))
     )
     source = Source(location=made(kind), query="select 'kiwi' as id, name, v from typed")
 
@@ -80,7 +79,6 @@ def test_a_type_arrives_as_the_docs_say(kind: NativeType, made: Made) -> None:
 
 def normal(arrives: str) -> str:
     """The normal form of the JSON that the table prints."""
-    from reconcile.core.users import canonical_json  # noqa: PLC0415
 
     return canonical_json(as_json("tags", arrives)) or ""
 

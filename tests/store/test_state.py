@@ -264,6 +264,48 @@ def test_the_baseline_is_that_of_the_last_good_run(state: State) -> None:
     assert state.baseline() == Baseline(LATER, 20, Bases(18, 30, 29, 1))
 
 
+def test_what_turned_out_to_be_no_good_run_is_taken_back(state: State) -> None:
+    """The one before it is the measure again."""
+    state.keep_baseline(Baseline(RUN, 10), "users.csv")
+    state.keep_baseline(Baseline(LATER, 20, empty={"avatar": 0.5}, accepted=("max_emptied",)), "users.csv")
+    both = list(state.baselines())
+    state.drop_baseline(LATER)
+
+    assert [baseline.run_id for baseline in both] == [LATER, RUN]
+    assert both[0].empty == {"avatar": 0.5}
+    assert list(state.baselines()) == [Baseline(RUN, 10)]
+
+
+def test_a_baseline_of_an_earlier_version_is_read(state: State, path: Path) -> None:
+    """It had three facts, and gets the defaults of the others."""
+    state.keep_baseline(Baseline(RUN, 10, Bases(1, 2, 3, 4)), "users.csv")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            """UPDATE baselines SET facts = '{"run_id": "old", "rows": 7, "bases": null, "of a later one": 1}'"""
+        )
+
+    assert state.baseline() == Baseline("old", 7)
+
+
+def test_the_quarantine_of_the_last_good_run_is_remembered(state: State) -> None:
+    """Never known is not the same as nobody."""
+    told = [state.quarantine()]
+    for marks in (frozenset({"a", "b"}), frozenset({"c"}), frozenset[str]()):
+        state.keep_quarantine(marks)
+        told.append(state.quarantine())
+
+    assert told == [None, {"a", "b"}, {"c"}, set()]
+
+
+def test_only_what_we_sent_is_our_own_write(state: State) -> None:
+    """What agreed before we sent anything was moved by somebody else."""
+    for seq, outcome in enumerate(Outcome, start=1):
+        settle(state, RUN, seq, Action.UPDATE, outcome, outcome.value)
+    state.flush()
+
+    assert set(state.own_writes()) == {"applied", "rejected"}
+
+
 def test_the_settings_of_a_run_are_kept(state: State) -> None:
     """A resume goes on with them."""
     state.intend(RUN, a_change(1), {})

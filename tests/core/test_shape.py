@@ -1,0 +1,47 @@
+"""Promises about what is measured of a source, and how a quarantined row is known again."""
+
+import pytest
+
+from reconcile.core.frame import Quarantined, QuarantineKind
+from reconcile.core.shape import empty_shares, mark_of, marks_of
+from tests.builders import a_desired, a_mapping, a_raw_frame, a_row
+
+KNOWN = Quarantined(4, "kiwi", QuarantineKind.COLLISION, "row 4 ('KIWI') folds to 'kiwi'", raw_uid="KIWI")
+
+
+@pytest.mark.parametrize(
+    ("cells", "share"),
+    [(["a", "b"], 0.0), (["a", ""], 0.5), ([None, ""], 1.0), ([" ", "\t\n"], 1.0), (["a", None, "b", "c"], 0.25)],
+)
+def test_an_empty_cell_is_one_that_says_nothing(cells: list[str | None], share: float) -> None:
+    """No cell, no text, or white space alone: as the rows themselves are read."""
+    rows = [a_row(f"kiwi-{at}", role=cell) for at, cell in enumerate(cells)]
+
+    assert empty_shares(a_raw_frame(rows, ("id", "name", "role")), a_mapping()) == {"name": 0.0, "role": share}
+
+
+def test_a_source_without_rows_has_no_shares() -> None:
+    """Nothing of nothing is no number."""
+    assert empty_shares(a_raw_frame([], ("id", "name", "role")), a_mapping()) == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "is_same"),
+    [
+        (Quarantined(9, "kiwi", QuarantineKind.COLLISION, "row 9 ('Kiwi') folds to 'kiwi'", raw_uid="Kiwi"), True),
+        (Quarantined(4, "kiwi", QuarantineKind.INVALID, KNOWN.detail, raw_uid="KIWI"), False),
+        (Quarantined(4, "fig", QuarantineKind.COLLISION, KNOWN.detail, raw_uid="fig"), False),
+    ],
+)
+def test_a_quarantined_row_is_known_by_whom_it_means_and_what_is_wrong(row: Quarantined, is_same: bool) -> None:  # noqa: FBT001
+    """Wherever it stands in the file."""
+    assert (mark_of(row) == mark_of(KNOWN)) is is_same
+
+
+def test_a_row_without_a_uid_is_known_by_what_is_wrong_with_it() -> None:
+    """It has nothing else that stays; and a mark is no uid that could be read."""
+    rows = a_desired(a_row(""), a_row("a b"), a_row("c d"), a_row("")).quarantined
+
+    assert [row.uid for row in rows] == [None] * 4
+    assert len(marks_of(rows)) == 3
+    assert not any("a b" in mark for mark in marks_of(rows))
