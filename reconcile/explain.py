@@ -47,7 +47,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         record=None if user is None else as_record(user, desired.fields),
         situation=next((name for name, count in findings.situations.items() if count), None),
         decision=changes,
-        why=tuple(_why(settings, desired, user, findings, stuck)),
+        why=tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(state.forgotten([uid])))),
         history=tuple(state.history(uid)),
     )
 
@@ -61,7 +61,8 @@ def _compare(
     settings: Settings, export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader
 ) -> tuple[Findings, int]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes())
-    comparison = Comparison(desired, protect=settings.policy.protect, freshness=freshness)
+    forgotten = state.forgotten(map(str, arrow(desired.users["uid"])))
+    comparison = Comparison(desired, protect=(*settings.policy.protect, *forgotten), freshness=freshness)
     if user is not None:
         comparison.see(actual_frame([user], desired.fields))
     comparison.settle_missing(comparison.unseen())
@@ -69,10 +70,18 @@ def _compare(
 
 
 def _why(
-    settings: Settings, desired: Desired, user: DirectoryUser | None, findings: Findings, stuck: int
+    settings: Settings,
+    desired: Desired,
+    user: DirectoryUser | None,
+    findings: Findings,
+    stuck: int,
+    *,
+    is_forgotten: bool,
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
+    if is_forgotten:
+        yield "it was forgotten: the job leaves it alone"
     if user is None:
         yield "the directory does not have it, neither active nor deactivated"
     if findings.unmanaged:

@@ -11,9 +11,8 @@ from reconcile.core.baseline import Baseline
 from reconcile.core.diff import Findings
 from reconcile.core.frame import Desired, Quarantined
 from reconcile.core.guards import GuardVerdict
-from reconcile.core.outcome import Outcome, Settled, empty_tally
+from reconcile.core.outcome import Outcome, empty_tally
 from reconcile.core.pacing import RateGroup
-from reconcile.core.plan import Change
 from reconcile.core.report import (
     DirectoryCounts,
     DriftCounts,
@@ -31,9 +30,9 @@ from reconcile.core.users import Situation
 from reconcile.errors import ExitCode, ReconcileError
 from reconcile.logs import redact
 from reconcile.run import Run
-from reconcile.store.planfile import PlanFile
+from reconcile.store.planfile import PlanFile, settled_changes
 
-__all__ = ["Ledger", "settled_changes"]
+__all__ = ["Ledger"]
 
 
 @dataclass(slots=True)
@@ -152,7 +151,7 @@ class Ledger:
     def _outcomes(self, run: Run) -> dict[str, int]:
         tally = empty_tally()
         if self.plan is not None:
-            tally.update(settled.outcome.value for _, settled in settled_changes(self.plan, run))
+            tally.update(settled.outcome.value for _, settled in settled_changes(self.plan, run.state, run.id))
         return dict(tally)
 
     def _needs(self, run: Run, outcomes: dict[str, int] | None, ended_by: ReconcileError | None) -> Iterator[str]:
@@ -181,21 +180,6 @@ def _words(error: ReconcileError | None) -> dict[str, str] | None:
 
 
 _TROUBLE = frozenset({Outcome.REJECTED.value, Outcome.SKIPPED.value, Outcome.FAILED.value})
-
-
-def settled_changes(plan: PlanFile, run: Run) -> Iterator[tuple[Change, Settled]]:
-    """Give every change of the plan with its outcome, in plan order."""
-    known = run.state.outcomes(run.id)
-    seq, found = next(known, (0, None))
-    for change in plan.changes():
-        while seq and seq < change.seq:
-            seq, found = next(known, (0, None))
-        if found is not None and seq == change.seq:
-            yield change, found
-        elif change.guard_class in plan.header.held:
-            yield change, Settled(Outcome.HELD, f"guard {change.guard_class}")
-        else:
-            yield change, Settled(Outcome.NOT_ATTEMPTED)
 
 
 def _classes(plan: PlanFile) -> set[str]:

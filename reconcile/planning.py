@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
@@ -184,9 +185,12 @@ def _compare(
     # Remembered from a write that no answer showed; a service that shows it now is believed.
     unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
+    forgotten = run.state.forgotten(map(str, arrow(desired.users["uid"])))
+    if forgotten:
+        ledger.notes.append(f"{len(forgotten)} users of the source were forgotten: they are left alone")
     comparison = Comparison(
         desired,
-        protect=run.settings.policy.protect,
+        protect=(*run.settings.policy.protect, *forgotten),
         uncompared=uncompared,
         freshness=freshness(run, ledger.source.as_of),
     )

@@ -25,6 +25,7 @@ _COMMANDS = {
     "explain": "One user end to end: row, mapping, directory record, decision, history.",
     "retry": "Plan and apply again for the users that a run did not bring in step.",
     "undo": "Take back what a run wrote, where it still stands.",
+    "forget": "Erase one user from everything that runs left behind.",
     "runs": "List past runs.",
     "report": "Show the report of a run again, in any format.",
     "sandbox": "Serve a local look-alike of CometChat.",

@@ -12,11 +12,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from reconcile.core.frame import Quarantined
+from reconcile.core.frame import Quarantined, QuarantineKind
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, plain
+from reconcile.core.users import fold_uid
 
-__all__ = ["defused", "write_changes", "write_quarantine"]
+__all__ = ["defused", "read_quarantine", "write_changes", "write_quarantine"]
 
 # What spreadsheets take for the start of a formula, in both widths, and what some take for the end of a cell.
 _FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠｜％")
@@ -74,6 +75,21 @@ def write_quarantine(file: BinaryIO, rows: Iterable[Quarantined]) -> None:
         QUARANTINE,
         ((str(row.source_row), row.uid or row.raw_uid, row.kind.value, row.detail) for row in rows),
     )
+
+
+def read_quarantine(content: bytes) -> tuple[Quarantined, ...]:
+    """Read quarantine.csv back."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+    return tuple(_quarantined({name: _as_was(cell) for name, cell in row.items()}) for row in rows)
+
+
+def _quarantined(row: Mapping[str, str]) -> Quarantined:
+    uid = row["uid"] if fold_uid(row["uid"]) == row["uid"] else None
+    return Quarantined(int(row["source_row"]), uid, QuarantineKind(row["kind"]), row["detail"], row["uid"])
+
+
+def _as_was(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and defused(cell[1:]) == cell else cell
 
 
 def _write(file: BinaryIO, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -17,11 +17,13 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import PLAN_FORMAT, Action, Change, PlanHeader, decode_change, encode_change, head_of
 from reconcile.errors import PlanError
 from reconcile.store.artifacts import replacing
+from reconcile.store.reader import StateReader
 
-__all__ = ["PlanFile", "write_plan"]
+__all__ = ["PlanFile", "settled_changes", "write_plan"]
 
 
 class _Trailer(msgspec.Struct, forbid_unknown_fields=True):
@@ -128,3 +130,18 @@ class PlanFile:
     def _body(self) -> Iterator[bytes]:
         with gzip.open(self.path, "rb") as plan:
             yield from islice(plan, 1, 1 + self.count)
+
+
+def settled_changes(plan: PlanFile, state: StateReader, run_id: str) -> Iterator[tuple[Change, Settled]]:
+    """Give every change of a run's plan with its outcome, in plan order."""
+    known = state.outcomes(run_id)
+    seq, found = next(known, (0, None))
+    for change in plan.changes():
+        while seq and seq < change.seq:
+            seq, found = next(known, (0, None))
+        if found is not None and seq == change.seq:
+            yield change, found
+        elif change.guard_class in plan.header.held:
+            yield change, Settled(Outcome.HELD, f"guard {change.guard_class}")
+        else:
+            yield change, Settled(Outcome.NOT_ATTEMPTED)

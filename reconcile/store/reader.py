@@ -5,7 +5,7 @@ Nothing here writes or waits; `reconcile.store.state` is the one writer.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import msgspec
 from reconcile.core.baseline import Baseline
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action
+from reconcile.core.tombstones import forgotten_among
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
@@ -92,6 +93,14 @@ class StateReader:
         for *known, before, after in self._rows(sql, key):
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
             yield PastChange(*known, *states)
+
+    def forgotten(self, uids: Iterable[str]) -> tuple[str, ...]:
+        """Give those of the uids that were forgotten."""
+        marks = frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
+        return forgotten_among(uids, self._salt(), marks)
+
+    def _salt(self) -> str:
+        return next((salt for (salt,) in self._rows("SELECT value FROM meta WHERE key = 'salt'")), "")
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent and have no outcome."""

@@ -8,6 +8,7 @@ rides along with the next commit. Its tables are in `reconcile.store.schema`.
 
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 from collections.abc import Mapping
@@ -175,6 +176,11 @@ class State(StateReader):
         """Remember which rows a good run quarantined, in place of those of the run before."""
         text = msgspec.json.encode(sorted(marks)).decode()
         self._put("INSERT OR REPLACE INTO meta VALUES ('quarantine', ?)", (text,), durable=True)
+
+    def salt(self) -> str:
+        """Give the salt of this file's tombstones, made when it is first asked for."""
+        self._put("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(16),), durable=True)
+        return self._salt()
 
     def forget_runs(self, run_ids: list[str]) -> None:
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""

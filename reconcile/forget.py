@@ -1,0 +1,119 @@
+"""
+Forget one user: erase it from the state file and from every run's files, and leave a tombstone.
+
+CometChat is not asked: the user there, and the row in the app's own export, are for their owners to delete.
+"""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Change, PlanHeader
+from reconcile.core.report import Report
+from reconcile.core.tombstones import tombstone
+from reconcile.core.users import fold_uid
+from reconcile.errors import PlanError, SettingsError
+from reconcile.report import REPORT_FILES, render
+from reconcile.report.tables import read_quarantine
+from reconcile.run import World
+from reconcile.settings import Settings
+from reconcile.store.artifacts import RunFolder
+from reconcile.store.erase import erase, redacted
+from reconcile.store.lock import app_lock_path, hold
+from reconcile.store.planfile import PlanFile, settled_changes, write_plan
+from reconcile.store.state import State, StateReader
+
+__all__ = ["Forgotten", "forget"]
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What was erased: rows of the state file, and the runs whose files named the user."""
+
+    rows: int
+    runs: tuple[str, ...]
+
+
+def forget(settings: Settings, world: World, uid: str) -> Forgotten:
+    """Erase a user. Raises: SettingsError for what is no uid, RunLocked, StateError."""
+    folded = fold_uid(uid)
+    if folded is None:
+        raise SettingsError(f"{uid!r} is no uid", hint="reconcile explain ID shows which uid an id becomes")
+    run_dir, app = settings.run_dir, settings.cometchat
+    path = run_dir / "state.sqlite"
+    if not path.exists():
+        raise SettingsError(f"there is no state file in {run_dir}", hint="name the run directory: --run-dir")
+    with hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), "forget"):
+        with closing(State(path, app.app_id)) as state:
+            mark = tombstone(folded, state.salt())
+        folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
+        rows = erase(path, folded, mark, world.now().isoformat(timespec="seconds"))
+        for folder in folders:
+            _rewrite(folder, folded, StateReader(path))
+        return Forgotten(rows, tuple(folder.path.name for folder in folders))
+
+
+def _folders(run_dir: Path) -> Iterator[RunFolder]:
+    for entry in sorted(run_dir.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            yield RunFolder(run_dir, entry.name)
+
+
+def _names(folder: RunFolder, uid: str) -> bool:
+    return any(uid.encode() in _content(file).lower() for file in folder.path.iterdir() if file.is_file())
+
+
+def _content(file: Path) -> bytes:
+    data = file.read_bytes()
+    try:
+        return gzip.decompress(data) if file.suffix == ".gz" else data
+    except (OSError, EOFError):
+        return data
+
+
+def _rewrite(folder: RunFolder, uid: str, state: StateReader) -> None:
+    """Write the plan and the reports of a run again, without the user; numbers stay as they were counted."""
+    plan = _without(folder, uid)
+    quarantine = folder.file("quarantine.csv")
+    rows = read_quarantine(quarantine.read_bytes()) if quarantine.exists() else ()
+    quarantined = tuple(row for row in rows if uid not in {row.uid, row.raw_uid.strip().lower()})
+    report = folder.file("report.json")
+    if not report.exists():
+        return
+    value = msgspec.json.decode(redacted(uid)(report.read_text("utf-8")), type=Report)
+    formats = frozenset(form for form, name in REPORT_FILES.items() if folder.file(name).exists())
+
+    def changes() -> Iterator[tuple[Change, Settled | None]]:
+        if plan is not None and value.outcomes is not None:
+            yield from settled_changes(plan, state, value.run_id)
+        elif plan is not None:
+            yield from ((change, None) for change in plan.changes())
+
+    render(folder, value, changes, quarantined, formats)
+
+
+def _without(folder: RunFolder, uid: str) -> PlanFile | None:
+    try:
+        plan = PlanFile(folder.plan)
+    except PlanError:
+        folder.plan.unlink(missing_ok=True)
+        return None
+    gone = [change for change in plan.changes() if change.uid == uid]
+    header = _less(plan.header, gone)
+    kept = [change for change in plan.changes() if change.uid != uid]
+    write_plan(folder.plan, header, kept)
+    return PlanFile(folder.plan)
+
+
+def _less(header: PlanHeader, gone: list[Change]) -> PlanHeader:
+    """Give the header of a plan that lost some changes, so that its sums still hold."""
+    counts = dict(header.counts)
+    for change in gone:
+        counts[change.action] -= 1
+        counts["held"] -= change.guard_class in header.held
+    uids = {change.uid for change in gone}
+    witnesses = {group: uid for group, uid in header.witnesses.items() if uid not in uids}
+    return msgspec.structs.replace(header, counts=counts, witnesses=witnesses)

@@ -1,0 +1,50 @@
+"""Erase one user from the state file, so that no byte of the file tells of it any more."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from reconcile.errors import StateError
+
+__all__ = ["erase", "redacted"]
+
+_FORGOTTEN = "(forgotten)"
+
+
+def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
+    """
+    Delete every row about a user, take its uid out of every text, and put a tombstone there.
+
+    The caller holds the locks of the run directory. Gives the number of rows. Raises: StateError.
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            # Else the freed pages keep what stood in them.
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.create_function("redacted", 1, redacted(uid), deterministic=True)
+            connection.execute("BEGIN IMMEDIATE")
+            count = sum(
+                connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,)).rowcount  # noqa: S608 - ours
+                for table in ("intents", "outcomes", "never_sticks")
+            )
+            connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
+            connection.execute("UPDATE runs SET headline = redacted(headline) WHERE headline IS NOT NULL")
+            # The marks of quarantined rows could be tried against uids; the next good run makes them anew.
+            connection.execute("DELETE FROM meta WHERE key = 'quarantine'")
+            connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (tombstone, at))
+            connection.execute("COMMIT")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return count
+    except sqlite3.Error as error:
+        raise StateError(
+            f"the state file {path} cannot be written: {error}", hint="check disk and rights"
+        ) from error
+
+
+def redacted(uid: str) -> Callable[[str], str]:
+    """Give a function that takes a uid out of a text; a longer uid that has it as a part stays."""
+    whole = re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(uid)}(?![A-Za-z0-9_-])", re.IGNORECASE)
+    return lambda text: whole.sub(_FORGOTTEN, text)

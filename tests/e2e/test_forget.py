@@ -1,0 +1,109 @@
+"""Forgetting a user: no byte of it stays, the rest of what runs left stays whole, and it is never made again."""
+
+import gzip
+import json
+from pathlib import Path
+
+from reconcile.core.tombstones import tombstone
+from reconcile.sandbox.testing import Sandbox
+from reconcile.store.planfile import PlanFile
+from tests.conftest import Shell
+from tests.e2e.profiles import Profile
+from tests.e2e.small_world import EXPORT, flags
+
+UID, NAME = "missing-1", "Missing one"
+
+
+def traces(*texts: str) -> list[str]:
+    """The files below runs/ in which one of these texts stands, packed ones too."""
+    found = []
+    for file in Path("runs").rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            data = file.read_bytes()
+            data = gzip.decompress(data) if file.suffix == ".gz" else data
+            found += [str(file) for text in texts if text.lower().encode() in data.lower()]
+    return found
+
+
+def test_no_byte_of_a_forgotten_user_stays(world: Shell, sandbox: Sandbox) -> None:
+    """Neither in a plan, a report or a table, nor in the state file; and the other users' lines stay."""
+    world.write("users.csv", EXPORT + f"{UID.upper()}x@,Nobody,default,,,,,\n{UID}0,Similar,default,,,,,\n")
+    world("plan", *flags())
+    world("apply", "--yes", *flags())
+    before = traces(UID, NAME)
+    result = world("forget", UID, "--yes", "--json")
+
+    assert before
+    assert result.code == 0, result.out
+    assert len(result.json["runs"]) == 2
+    assert traces(NAME, f'"{UID}"', f">{UID}<", f"{UID},") == []
+    assert traces(f"{UID}0")
+
+
+def test_a_forgotten_user_is_not_created_again(world: Shell, sandbox: Sandbox, profile: Profile) -> None:
+    """Its row may still be in the export: it counts as protected, and nothing of it is written down."""
+    world("apply", "--yes", *flags())
+    sandbox.load_users([])
+    _remove(sandbox, UID)
+    world("forget", UID, "--yes")
+    again = world("apply", "--yes", "--json", *flags())
+
+    assert again.code == 0, again.out
+    assert UID not in sandbox.users()
+    assert again.json["drift"]["protected"] == 1
+    assert "1 users of the source were forgotten" in " ".join(again.json["notes"])
+    assert traces(NAME) == []
+    assert "forgotten" in world("explain", UID, "--json", *flags()).out
+
+
+def _remove(sandbox: Sandbox, uid: str) -> None:
+    import httpx  # noqa: PLC0415 - the one test that deletes
+
+    headers = {"apikey": sandbox.api_key, "appid": sandbox.app_id}
+    answer = httpx.request("DELETE", f"{sandbox.base_url}/users/{uid}", headers=headers, json={"permanent": True})
+    assert answer.status_code == 200
+
+
+def test_the_plans_and_reports_of_a_run_stay_whole(world: Shell, sandbox: Sandbox) -> None:
+    """A plan that was reviewed can still be applied, less one user; reports can still be shown."""
+    run_id = world("plan", "--json", *flags()).json["run_id"]
+    planned = PlanFile(Path("runs") / run_id / "plan.jsonl.gz").count
+    world("forget", UID, "--yes")
+    shown = world("report", run_id, "--json")
+    applied = world("apply", run_id, "--yes", "--json", *flags())
+
+    assert shown.json["run_id"] == run_id
+    assert applied.code in {0, 4}, applied.out
+    assert sum(applied.json["outcomes"].values()) == planned - 1
+    assert UID not in sandbox.users()
+
+
+def test_a_run_that_was_stopped_can_be_finished_without_the_user(world: Shell, sandbox: Sandbox) -> None:
+    """Its report still adds up."""
+    sandbox.fault("status", method="POST", path="/users", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", times=99)
+    stopped = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    world("forget", UID, "--yes")
+    resumed = world("resume", "--json")
+
+    assert stopped.code in {7, 8}
+    assert resumed.json["verdict"] in {"applied", "incomplete"}, resumed.out
+    assert UID not in sandbox.users()
+
+
+def test_forgetting_asks_first_and_names_what_is_no_uid(world: Shell) -> None:
+    """It cannot be taken back."""
+    world("plan", *flags())
+
+    assert world("forget", UID).code == 2
+    assert world("forget", "no uid", "--yes").code == 2
+    assert world("forget", UID, "--yes", "--run-dir", "elsewhere").code == 2
+
+
+def test_a_tombstone_does_not_tell_whose_it_is(world: Shell) -> None:
+    """Without the salt of this state file, nobody can try uids against it."""
+    world("plan", *flags())
+    world("forget", UID, "--yes", "--json")
+
+    assert tombstone(UID, "a") != tombstone(UID, "b")
+    assert json.dumps(UID) not in Path("runs/state.sqlite").read_bytes().decode("latin-1")
