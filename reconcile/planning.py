@@ -290,7 +290,11 @@ def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetche
     last = run.state.baseline()
     bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
     measured = msgspec.structs.replace(
-        ledger.baseline, bases=bases, valid=ledger.source.valid, drifted=ledger.drift.drifted
+        ledger.baseline,
+        bases=bases,
+        valid=ledger.source.valid,
+        drifted=ledger.drift.drifted,
+        order=last.order + 1 if last else 1,
     )
     run.state.keep_baseline(measured, run.settings.source.shown)
 

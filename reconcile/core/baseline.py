@@ -21,7 +21,8 @@ class Baseline(msgspec.Struct, frozen=True):
     What one good run measured: its source, and the directory where one was walked whole.
 
     `empty` is the share (0..1) of empty cells by managed field, `accepted` the guards that a person overruled
-    for this source. State files of earlier versions know the first three only.
+    for this source; `order` counts the good runs, because two of one second have ids in any order. State files of
+    earlier versions know the first three only.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class Baseline(msgspec.Struct, frozen=True):
     valid: int | None = None
     drifted: int | None = None
     accepted: tuple[str, ...] = ()
+    order: int = 0
 
 
 def window(newest_first: Iterable[Baseline]) -> tuple[Baseline, ...]:

@@ -145,7 +145,7 @@ class StateReader:
 
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
-        sql = "SELECT facts FROM baselines ORDER BY run_id DESC"
+        sql = "SELECT facts FROM baselines ORDER BY json_extract(facts, '$.order') DESC, run_id DESC"
         return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
 
     def baseline(self) -> Baseline | None:

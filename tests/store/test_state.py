@@ -264,6 +264,16 @@ def test_the_baseline_is_that_of_the_last_good_run(state: State) -> None:
     assert state.baseline() == Baseline(LATER, 20, Bases(18, 30, 29, 1))
 
 
+def test_two_good_runs_of_one_second_have_an_order(state: State) -> None:
+    """Their ids differ in what was drawn; once the newer one counted as the older in half of all cases."""
+    first, second, old = "20260101T000000Z-ffff", "20260101T000000Z-0000", "20270101T000000Z-aaaa"
+    state.keep_baseline(Baseline(old, 1), "users.csv")
+    state.keep_baseline(Baseline(first, 2, order=1), "users.csv")
+    state.keep_baseline(Baseline(second, 3, order=2), "users.csv")
+
+    assert [baseline.run_id for baseline in state.baselines()] == [second, first, old]
+
+
 def test_what_turned_out_to_be_no_good_run_is_taken_back(state: State) -> None:
     """The one before it is the measure again."""
     state.keep_baseline(Baseline(RUN, 10), "users.csv")
