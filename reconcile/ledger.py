@@ -35,6 +35,9 @@ from reconcile.store.planfile import PlanFile, settled_changes
 __all__ = ["Ledger"]
 
 
+_RECENT, _SHOWN = 10, 20  # runs in which a user may flap, and how many are named
+
+
 @dataclass(slots=True)
 class Ledger:
     """The facts of one run, filled in stage by stage; a stage that was not reached leaves its part empty."""
@@ -142,7 +145,7 @@ class Ledger:
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
             guards=guard_lines(self.guards),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *(_flapping(run) if outcomes else ())),
             needs=tuple(self._needs(run, outcomes, ended_by)),
             broken_laws=laws,
             error=_words(ended_by),
@@ -164,7 +167,8 @@ class Ledger:
         yield from self.cautions
         trouble = {name: number for name, number in (outcomes or {}).items() if name in _TROUBLE and number}
         if trouble:
-            words = ", ".join(f"{number} {name}" for name, number in trouble.items())
+            unknown = run.state.newly(run.id)
+            words = ", ".join(f"{number} {name} ({unknown.get(name, 0)} new)" for name, number in trouble.items())
             yield f"{words}: see {run.folder.file('changes.csv')}"
         if self.source.quarantined:
             new = "" if self.newly_quarantined is None else f" ({self.newly_quarantined} new)"
@@ -172,6 +176,15 @@ class Ledger:
             yield f"{self.source.quarantined} source rows are quarantined{new}: see {where}"
         if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
             yield f"the rest of the plan waits: reconcile apply {run.id}"
+
+
+def _flapping(run: Run) -> Iterator[str]:
+    """Name the users whose changes do not last."""
+    found = run.state.flapping(run.id, _RECENT)
+    if found:
+        shown = ", ".join(f"{uid} ({fields})" for uid, fields in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        yield f"{len(found)} users flap, the same value was written to them in more than one of the last runs: {shown}{more}"
 
 
 def _words(error: ReconcileError | None) -> dict[str, str] | None:

@@ -94,6 +94,31 @@ class StateReader:
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
             yield PastChange(*known, *states)
 
+    def newly(self, run_id: str) -> dict[str, int]:
+        """Count the changes of a run by outcome whose user never had that outcome in another run."""
+        sql = (
+            "SELECT outcome, count(*) FROM outcomes o WHERE run_id = ? AND NOT EXISTS (SELECT 1 FROM outcomes p"
+            " WHERE p.uid = o.uid AND p.outcome = o.outcome AND p.run_id <> o.run_id) GROUP BY outcome"
+        )
+        return dict(self._rows(sql, run_id))
+
+    def flapping(self, run_id: str, runs: int) -> list[tuple[str, str]]:
+        """
+        Give (uid, fields) of users to whom a run wrote a value that one of the last `runs` runs wrote, too.
+
+        Somebody else writes another one in between, or the export goes back and forth.
+        """
+        sql = (
+            "SELECT i.uid, group_concat(DISTINCT f.key) FROM intents i"
+            " JOIN outcomes o ON o.run_id = i.run_id AND o.seq = i.seq AND o.outcome = 'applied', json_each(i.after) f"
+            " WHERE i.run_id = ?1 AND EXISTS (SELECT 1 FROM intents p"
+            " JOIN outcomes q ON q.run_id = p.run_id AND q.seq = p.seq AND q.outcome = 'applied', json_each(p.after) g"
+            " WHERE p.uid = i.uid AND p.run_id <> i.run_id AND g.key = f.key AND g.value IS f.value AND p.run_id >="
+            " (SELECT min(run_id) FROM (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?2)))"
+            " GROUP BY i.uid ORDER BY i.uid"
+        )
+        return list(self._rows(sql, run_id, runs))
+
     def forgotten(self, uids: Iterable[str]) -> tuple[str, ...]:
         """Give those of the uids that were forgotten."""
         marks = frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
