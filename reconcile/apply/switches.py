@@ -60,6 +60,10 @@ class Switch:
 
     def _send(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> Lists:
         """Send one batch; the call is idempotent, so after a lost answer it is sent again."""
+        with self._hands.directory.errand():
+            return self._send_until_clear(uids, send)
+
+    def _send_until_clear(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> Lists:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return send(uids)

@@ -34,6 +34,10 @@ class Upserter:
 
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
         """
+        with self._directory.errand():
+            return self._carry_out(change, terms)
+
+    def _carry_out(self, change: Change, terms: Terms) -> Settled:
         taken: DirectoryError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from reconcile.core.breaker import Patience
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.small_world import assert_untouched, flags
@@ -102,6 +103,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.01)
     monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.01)
     monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(1.0))
+    monkeypatch.setattr("reconcile.run.PATIENCE", Patience(probe_every_s=0.1, longest_s=0.5))
 
 
 @pytest.mark.parametrize("name", CASES)
