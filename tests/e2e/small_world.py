@@ -1,5 +1,7 @@
 """A small app with one user for every kind of drift, for tests that run the whole job many times."""
 
+import json
+from collections import Counter
 from typing import Any
 
 from reconcile.sandbox.testing import Sandbox
@@ -59,3 +61,12 @@ def assert_untouched(sandbox: Sandbox, before: dict[str, dict[str, Any]], *, may
     assert {uid: after[uid] for uid in kept} == {uid: before[uid] for uid in kept}
     assert all(after[uid]["metadata"]["theme"] == "dark" for uid in ("moved", "homeless"))
     assert after.keys() - before.keys() <= {"missing-1", "missing_2"}
+
+
+def creates(sandbox: Sandbox) -> Counter[str]:
+    """How often each uid was created: the answer may have been lost, so what counts is that it was done."""
+    made = Counter({"": 1})
+    for entry in sandbox.log():
+        if entry.method == "POST" and entry.endpoint == "POST /users" and entry.status in {200, 201}:
+            made[json.loads(entry.body or "{}")["uid"].lower()] += 1
+    return made

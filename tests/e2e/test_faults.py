@@ -5,8 +5,6 @@ Each ends converged, or stopped with the right exit code; once the weather is fa
 everybody in step, nobody created twice, and nothing foreign touched.
 """
 
-import json
-from collections import Counter
 from typing import Any
 
 import httpx
@@ -15,7 +13,7 @@ import pytest
 from reconcile.core.breaker import Patience
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.small_world import assert_untouched, flags
+from tests.e2e.small_world import assert_untouched, creates, flags
 
 WRITES = {"method": "PUT,POST", "path": "/users*"}
 LOOKS = {"method": "GET", "path": "/users/*"}
@@ -123,18 +121,9 @@ def test_a_fault_ends_converged_or_stopped_and_can_be_finished(world: Shell, san
     assert result.code in codes, (result.out, result.err[-2000:])
     assert finished.code == 0, (finished.out, finished.err[-2000:])
     assert check.code == 0, check.out
-    assert max(_creates(sandbox).values()) == 1
+    assert max(creates(sandbox).values()) == 1
     if name != MOVING:
         assert_untouched(sandbox, before)
-
-
-def _creates(sandbox: Sandbox) -> Counter[str]:
-    """How often each uid was created: the answer may have been lost, so what counts is that it was done."""
-    made = Counter({"": 1})
-    for entry in sandbox.log():
-        if entry.method == "POST" and entry.endpoint == "POST /users" and entry.status in {200, 201}:
-            made[json.loads(entry.body or "{}")["uid"].lower()] += 1
-    return made
 
 
 def test_a_user_that_the_directory_cannot_show_is_unknown(world: Shell, sandbox: Sandbox) -> None:
