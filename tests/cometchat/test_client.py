@@ -326,6 +326,26 @@ def test_a_retry_after_holds_every_worker(asked: str) -> None:
     assert wait <= max(times) <= wait * 1.1 + 2
 
 
+@pytest.mark.parametrize(
+    "asked", [{"retry_after": "0"}, {"x_rate_limit_reset": "1", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}]
+)
+def test_a_wait_that_is_none_or_past_is_not_hammered(asked: dict[str, str]) -> None:
+    """Once twenty requests left in the same second."""
+    clock, times = Clock(), []
+    script = Script(refusal(429, **asked))
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        times.append(clock())
+        return script(request)
+
+    with pytest.raises(DirectoryBusy):
+        a_client(handler, gate=a_gate(clock)).send(READ)
+
+    assert all(
+        later - sooner >= min(20, 0.5 * 2**number) for number, (sooner, later) in enumerate(pairwise(times))
+    )
+
+
 def test_a_wait_of_more_than_five_minutes_stops_the_run() -> None:
     """It can be resumed; a job that hangs for hours cannot be seen."""
     script = Script(refusal(429, retry_after="301"))

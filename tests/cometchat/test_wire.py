@@ -418,6 +418,12 @@ def test_a_reset_is_measured_against_the_answers_own_date(
     assert read_rate_headers(headers).wait_s == wait
 
 
+@pytest.mark.parametrize("reset", [DATE_S * 1000, DATE_S * 10**6, DATE_S + 86_401, 9 * 10**14])
+def test_a_reset_that_is_ages_away_says_nothing(reset: int) -> None:
+    """It is in another unit; once it would have stopped the run."""
+    assert read_rate_headers({"x-rate-limit-reset": str(reset), "date": DATE}).wait_s is None
+
+
 def test_a_date_without_the_answers_own_says_nothing() -> None:
     """This machine's clock is not asked: it may be wrong."""
     headers = {"retry-after": DATE, "x-rate-limit-reset": str(DATE_S)}
