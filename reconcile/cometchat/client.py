@@ -20,7 +20,7 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconcile.cometchat.answers import Again, Conflict, Met, conclude, judge_answer, judge_failure
-from reconcile.cometchat.errands import WIRE_S, Errands
+from reconcile.cometchat.errands import Errands
 from reconcile.cometchat.gate import Gate
 from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
 from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_rate_headers
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-ATTEMPTS = 6
-THROTTLES = 20
+ATTEMPTS, THROTTLES = 6, 20
+FRESH_STARTS = 2  # of the attempts, when everybody fails; a few users that always fail are no outage
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 20.0
 BODY_CAP = 20 * 1024 * 1024
 # Nothing that a library or a server on the way would rewrite: /users/.. is the switch for all users.
@@ -89,13 +89,15 @@ class Client:
         flight, which a stop still lets through for a while.
         Raises: ChangeRejected, Conflict, DirectoryBusy, DirectoryStopped, Unclear (writes only), Interrupted.
         """
+        starts = 1 + FRESH_STARTS
         with self.errands.one():
             while True:
                 try:
                     return self._send(request, settling=settling)
                 except Again as spent:
+                    starts -= 1
                     # An outage is nobody's fault: whoever meets it goes on, and waits for its end at the gate.
-                    if not self._gate.is_shared(ATTEMPTS):
+                    if not starts or not self._gate.is_shared(ATTEMPTS):
                         raise spent.error from None
 
     def _send(self, request: Request[T], *, settling: bool) -> T | None:
@@ -124,9 +126,10 @@ class Client:
         return self._random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2**state.attempt_number))
 
     def _attempt(self, request: Request[T], *, settling: bool, again: bool) -> T | None:
-        throttles = 0
+        throttles, may_probe = 0, not request.is_write
         while throttles < THROTTLES:
-            is_probe = self._pass(request, settling=settling)
+            is_probe = self._pass(request, settling=settling, may_probe=may_probe)
+            may_probe = may_probe and not is_probe  # Once: it may be this one user that fails.
             met, rate = self._meet(request, is_probe=is_probe, again=again or throttles > 0)
             if met.verdict is Verdict.WAIT:
                 self._throttle(rate.wait_s, throttles)
@@ -136,15 +139,13 @@ class Client:
         words = f"CometChat refused {THROTTLES} times in a row for the rate"
         raise DirectoryBusy(words, hint="lower limits.share", status=429)
 
-    def _pass(self, request: Request[T], *, settling: bool) -> bool:
-        """Wait at the gate; True where this read is a probe. For a write, another read is sent as the probe."""
+    def _pass(self, request: Request[T], *, settling: bool, may_probe: bool) -> bool:
+        """Wait at the gate; True where this request is a probe. Where it may not be, another read is sent as one."""
         # A look has to fit in behind a write.
         reserve_s = (TIMEOUT.read or 0.0) if request.is_write else 0.0
-        if (self.errands.left_s or 0.0) <= reserve_s:
-            words = f"{request.method} {request.path}: {WIRE_S:.0f} s on the wire were not enough"
-            raise DirectoryBusy(words, hint="run again later")
+        self.errands.check(f"{request.method} {request.path}", reserve_s)
         while self._gate.enter(request.group, settling=settling):
-            if not request.is_write:
+            if may_probe:
                 return True
             self._meet(PROBE, is_probe=True, again=True)
         return False

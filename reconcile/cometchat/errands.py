@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from reconcile.errors import DirectoryBusy
+
 __all__ = ["WIRE_S", "Errands"]
 
 WIRE_S = 120.0  # a drip of bytes never runs into the timeout between two of them
@@ -25,6 +27,11 @@ class Errands(threading.local):
             yield
         finally:
             self.left_s = None
+
+    def check(self, what: str, reserve_s: float) -> None:
+        """Refuse to begin a request that has no time left, but for a reserve. Raises: DirectoryBusy."""
+        if (self.left_s or 0.0) <= reserve_s:
+            raise DirectoryBusy(f"{what}: {WIRE_S:.0f} s on the wire were not enough", hint="run again later")
 
     def spend(self, seconds: float) -> None:
         """Note a time on the wire."""

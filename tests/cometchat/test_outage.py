@@ -15,7 +15,7 @@ from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import DirectoryBusy, DirectoryStopped, ExitCode, Interrupted, Unclear
 from tests.cometchat.builders import Clock, a_client, a_gate, a_stop
-from tests.cometchat.test_client import READ, SWITCH_OFF, UPDATE, ok, refusal
+from tests.cometchat.test_client import READ, SWITCH_OFF, UPDATE, Script, ok, refusal
 
 BEGINS_S, WORKERS = 60.0, 16
 
@@ -126,9 +126,8 @@ def impatient(clock: Clock, in_row: int) -> Gate:
 
 def test_it_can_be_seen_in_the_log() -> None:
     """When it began, each probe, and when it was over."""
-    answers = [*[refusal(503)] * 5, ok()]
     with capture_logs() as lines:
-        a_client(lambda _: answers.pop(0), gate=impatient(Clock(), 3)).send(READ)
+        a_client(Script(*[refusal(503)] * 5, ok()), gate=impatient(Clock(), 3)).send(READ)
 
     assert [(line["event"], line.get("answered")) for line in lines] == [
         ("breaker.opened", None),
@@ -164,9 +163,8 @@ def test_what_waits_with_a_write_sends_a_read_ahead() -> None:
 def test_a_refusal_for_the_rate_ends_an_outage() -> None:
     """Who says no is there."""
     clock = Clock()
-    answers = [*[refusal(503)] * 20, refusal(429, retry_after="5"), ok()]
     gate = a_gate(clock)
-    client = a_client(lambda _: answers.pop(0), gate=gate)
+    client = a_client(Script(*[refusal(503)] * 20, refusal(429, retry_after="5"), ok()), gate=gate)
     with pytest.raises(DirectoryBusy):
         client.send(READ)
 
@@ -177,13 +175,27 @@ def test_a_refusal_for_the_rate_ends_an_outage() -> None:
 def test_a_probe_uses_up_no_attempt() -> None:
     """Whoever meets the outage waits for its end, however many probes that takes."""
     clock = Clock()
-    answers = [*[refusal(503)] * 35, ok()]
-    client = a_client(lambda _: answers.pop(0), gate=a_gate(clock))
+    client = a_client(Script(*[refusal(503)] * 35, ok()), gate=a_gate(clock))
     with pytest.raises(DirectoryBusy):
         client.send(READ)
 
     assert client.send(READ) is not None
     assert clock() - 1000 > 15 * 30
+
+
+def test_users_that_always_fail_are_no_outage() -> None:
+    """Nothing else is in hand but reads of four such users: each fails, and the run goes on."""
+    clock = Clock()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        is_user = "/users/" in request.url.path
+        return refusal(500) if is_user else httpx.Response(200, json={"data": [{"role": "default"}]})
+
+    client = a_client(handler, gate=a_gate(clock))
+    with ThreadPoolExecutor(4) as pool:
+        endings = [future.exception() for future in [pool.submit(client.send, READ) for _ in range(4)]]
+
+    assert {type(ending) for ending in endings} == {DirectoryBusy}
 
 
 @pytest.mark.parametrize("code", [ExitCode.SIGTERM, ExitCode.STOPPED])
