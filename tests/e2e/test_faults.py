@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from reconcile.core.breaker import Patience
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.small_world import assert_untouched, creates, flags
@@ -101,7 +100,6 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.01)
     monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.01)
     monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(1.0))
-    monkeypatch.setattr("reconcile.run.PATIENCE", Patience(probe_every_s=0.1, longest_s=0.5))
 
 
 @pytest.mark.parametrize("name", CASES)
