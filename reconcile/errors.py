@@ -171,9 +171,15 @@ class ChangeRejected(DirectoryError):
     """This request is refused for good; `fields` names what the service complained about."""
 
     def __init__(
-        self, message: str, *, status: int | None = None, code: str = "", fields: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        code: str = "",
+        fields: Sequence[str] = (),
     ) -> None:
-        super().__init__(message, status=status, code=code)
+        super().__init__(message, hint=hint, status=status, code=code)
         self.fields = tuple(fields)
 
 

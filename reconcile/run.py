@@ -29,6 +29,7 @@ from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.config import api_key
+from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import ExitCode, SettingsError
 from reconcile.logs import bind_run, remember_secret
@@ -44,21 +45,23 @@ log = structlog.get_logger()
 
 MAX_WORKERS, MIN_WORKERS = 96, 4
 _ASSUMED_LATENCY_S = 0.3
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What differs from one moment to the next: the clocks, the dice, the environment."""
+    """What differs from one moment to the next: the clocks, the dice, the environment, and how long to be patient."""
 
     monotonic: Callable[[], float]
     now: Callable[[], datetime]
     random: Random
     environ: Mapping[str, str]
+    patience: Patience
 
 
 def real_world(environ: Mapping[str, str]) -> World:
     """Give the real clocks and dice."""
-    return World(time.monotonic, lambda: datetime.now(UTC), SystemRandom(), environ)  # noqa: TID251 - the one place
+    return World(time.monotonic, lambda: datetime.now(UTC), SystemRandom(), environ, PATIENCE)  # noqa: TID251 - the one place
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +222,7 @@ def open_run(
         stop = Stop(world.monotonic)
         stack.enter_context(_signals(stop))
         stack.enter_context(_deadline(stop, settings))
-        gate = Gate(_budgets(settings), stop, world.monotonic)
+        gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
         stack.callback(client.close)
         folder = RunFolder(run_dir, run_id)
@@ -240,7 +243,7 @@ def reading(settings: Settings, world: World) -> Iterator[tuple[Client, Gate]]:
     """Talk to the app without a run: for commands that only look. Raises: SettingsError where there is no key."""
     key = api_key(settings, world.environ)
     remember_secret(key)
-    gate = Gate(_budgets(settings), Stop(world.monotonic), world.monotonic)
+    gate = Gate(_budgets(settings), Stop(world.monotonic), world.monotonic, world.patience)
     app = settings.cometchat
     client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
     try:

@@ -67,6 +67,10 @@ class Switch:
 
         Gives the lists of the answer, none where none came, and whether an earlier answer was lost.
         """
+        with self._hands.directory.errand():
+            return self._send_until_clear(uids, send)
+
+    def _send_until_clear(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> tuple[Lists, bool]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return send(uids), attempt > 1

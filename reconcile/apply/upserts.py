@@ -38,6 +38,10 @@ class Upserter:
         could lag behind that write and so take it back.
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
         """
+        with self._directory.errand():
+            return self._carry_out(change, terms, known)
+
+    def _carry_out(self, change: Change, terms: Terms, known: Record | None) -> tuple[Settled, Record | None]:
         taken: DirectoryError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -17,11 +17,14 @@ from typing import TypeVar
 import httpx
 import msgspec
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+from reconcile.cometchat.answers import Again, Conflict, Met, conclude, judge_answer, judge_failure
+from reconcile.cometchat.errands import Errands
 from reconcile.cometchat.gate import Gate
-from reconcile.cometchat.wire import BadAnswer, ErrorBody, Request, Verdict, judge, read_error, read_rate_headers
-from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, DirectoryStopped, Unclear
+from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
+from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_rate_headers
+from reconcile.errors import DirectoryBusy, DirectoryStopped
 from reconcile.settings import Secret
 
 __all__ = ["Client", "Conflict"]
@@ -30,28 +33,13 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-ATTEMPTS = 6
-THROTTLES = 20
+ATTEMPTS, THROTTLES = 6, 20
+FRESH_STARTS = 2  # of the attempts, when everybody fails; a few users that always fail are no outage
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 20.0
-LONGEST_WAIT_S = 300.0
 BODY_CAP = 20 * 1024 * 1024
-ANSWER_S = 120.0  # for one answer: a drip of bytes never runs into the timeout between two of them
-OUTAGE = 20  # failures in a row of reads, or of writes, over all workers: an outage and no hiccup
 # Nothing that a library or a server on the way would rewrite: /users/.. is the switch for all users.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
-
-
-class Conflict(DirectoryError):
-    """The uid of a create is taken."""
-
-
-class _Again(Exception):
-    """This attempt came to nothing; another may not."""
-
-    def __init__(self, error: DirectoryError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Client:
@@ -82,10 +70,9 @@ class Client:
         self._tls = ssl.create_default_context(cafile=ca_file or None)
         self._transport = transport
         self._local = threading.local()
+        self.errands = Errands()
         self._opened: list[httpx.Client] = []
         self._lock = threading.Lock()
-        # Apart, because looks that work would hide that no write does.
-        self._failures = {"reads": 0, "writes": 0}
 
     def close(self) -> None:
         """Close every connection."""
@@ -102,20 +89,36 @@ class Client:
         flight, which a stop still lets through for a while.
         Raises: ChangeRejected, Conflict, DirectoryBusy, DirectoryStopped, Unclear (writes only), Interrupted.
         """
+        starts = 1 + FRESH_STARTS
+        with self.errands.one():
+            while True:
+                try:
+                    return self._send(request, settling=settling)
+                except Again as spent:
+                    starts -= 1
+                    # An outage is nobody's fault: whoever meets it goes on, and waits for its end at the gate.
+                    if not starts or not self._gate.is_shared(ATTEMPTS):
+                        raise spent.error from None
+
+    def _send(self, request: Request[T], *, settling: bool) -> T | None:
+        once = 0
+
+        def is_spent(state: RetryCallState) -> bool:
+            nonlocal once
+            failed = state.outcome.exception() if state.outcome else None
+            once += isinstance(failed, Again) and failed.once
+            return once > 1 or state.attempt_number >= ATTEMPTS
+
         retrying = Retrying(
-            retry=retry_if_exception_type(_Again),
-            stop=stop_after_attempt(ATTEMPTS),
+            retry=retry_if_exception_type(Again),
+            stop=is_spent,
             wait=self._backoff,
             sleep=self._gate.sleep,
             reraise=True,
         )
-        try:
-            for attempt in retrying:
-                with attempt:
-                    number = attempt.retry_state.attempt_number
-                    return self._attempt(request, settling=settling, again=number > 1)
-        except _Again as spent:
-            raise spent.error from None
+        for attempt in retrying:
+            with attempt:
+                return self._attempt(request, settling=settling, again=attempt.retry_state.attempt_number > 1)
         raise AssertionError("tenacity gives an attempt or raises")
 
     def _backoff(self, state: RetryCallState) -> float:
@@ -123,90 +126,69 @@ class Client:
         return self._random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2**state.attempt_number))
 
     def _attempt(self, request: Request[T], *, settling: bool, again: bool) -> T | None:
-        for throttles in range(THROTTLES):
-            self._gate.enter(request.group, settling=settling)
-            self._gate.count(request.group, again=again or throttles > 0)
-            status, headers, body = self._exchange(request)
-            error = read_error(body)
-            rate = read_rate_headers(headers)
-            self._gate.observe(request.group, rate)
-            verdict = judge(status, None if error is None else error.code)
-            if verdict is not Verdict.WAIT:
-                return self._conclude(request, verdict, status, error or ErrorBody(), body)
-            self._throttle(rate.wait_s, throttles)
-        raise DirectoryBusy(
-            f"CometChat refused {THROTTLES} times in a row for the rate", hint="lower limits.share", status=429
-        )
+        throttles, may_probe = 0, not request.is_write
+        while throttles < THROTTLES:
+            is_probe = self._pass(request, settling=settling, may_probe=may_probe)
+            may_probe = may_probe and not is_probe  # Once: it may be this one user that fails.
+            met, rate = self._meet(request, is_probe=is_probe, again=again or throttles > 0)
+            if met.verdict is Verdict.WAIT:
+                self._throttle(rate.wait_s, throttles)
+                throttles += 1
+            elif not (is_probe and met.verdict.may_pass):  # A probe that fails uses up no attempt.
+                return conclude(met)
+        words = f"CometChat refused {THROTTLES} times in a row for the rate"
+        raise DirectoryBusy(words, hint="lower limits.share", status=429)
+
+    def _pass(self, request: Request[T], *, settling: bool, may_probe: bool) -> bool:
+        """Wait at the gate; True where this request is a probe. Where it may not be, another read is sent as one."""
+        # A look has to fit in behind a write.
+        reserve_s = (TIMEOUT.read or 0.0) if request.is_write else 0.0
+        self.errands.check(f"{request.method} {request.path}", reserve_s)
+        while self._gate.enter(request.group, settling=settling):
+            if may_probe:
+                return True
+            self._meet(PROBE, is_probe=True, again=True)
+        return False
 
     def _throttle(self, asked: float | None, throttles: int) -> None:
-        wait = asked if asked is not None else min(BACKOFF_CAP_S, BACKOFF_S * 2**throttles)
-        if wait > LONGEST_WAIT_S:
-            raise DirectoryStopped(
-                f"CometChat asks to wait {wait:.0f} s, longer than the {LONGEST_WAIT_S:.0f} s that a run waits",
-                hint="run again later, or resume",
-                status=429,
-            )
+        # What lies in the past asks for nothing: then as if nothing had been asked.
+        wait = asked or min(BACKOFF_CAP_S, BACKOFF_S * 2**throttles)
         log.warning("directory.throttled", wait_s=round(wait, 1))
-        self._gate.pause(wait * (1 + self._random.random() / 10))
+        self._gate.pause(wait, jitter_s=wait * self._random.random() / 10)
 
-    def _conclude(
-        self, request: Request[T], verdict: Verdict, status: int, error: ErrorBody, body: bytes
-    ) -> T | None:
-        words = f"{request.method} {request.path}: {status} {error.code}".rstrip()
-        match verdict:
-            case Verdict.DONE:
-                return self._done(request, status, body)
-            case Verdict.ABSENT:
-                self._failures[_kind(request)] = 0
-                return None
-            case Verdict.CONFLICT:
-                self._failures[_kind(request)] = 0
-                raise Conflict(words, status=status, code=error.code)
-            case Verdict.REJECT:
-                self._failures[_kind(request)] = 0
-                raise ChangeRejected(words, status=status, code=error.code, fields=error.fields)
-            case Verdict.STOP:
-                raise DirectoryStopped(words, hint=_remedy(status, error.code), status=status, code=error.code)
-            case _:
-                raise self._failed(request, words, status=status, code=error.code)
+    def _meet(self, request: Request[T], *, is_probe: bool, again: bool) -> tuple[Met[T], RateHeaders]:
+        """Send a request once, judge what it meets, and let the gate learn from it."""
+        self._gate.count(request.group, again=again)
+        began = self._gate.now()
+        met, rate = self._judged(request)
+        if not is_probe:  # An outage is on nobody's account.
+            self.errands.spend(self._gate.now() - began)
+        self._gate.observe(request.group, rate)
+        turn = self._gate.note(
+            met.words if met.verdict.may_pass else "", is_probe=is_probe, is_write=request.is_write
+        )
+        if is_probe:
+            log.info("breaker.probed", answered=not met.verdict.may_pass, status=met.status)
+        if turn is not None:
+            log.warning(f"breaker.{turn}", status=met.status, failure=met.words)
+        return met, rate
 
-    def _done(self, request: Request[T], status: int, body: bytes) -> T:
+    def _judged(self, request: Request[T]) -> tuple[Met[T], RateHeaders]:
         try:
-            value = request.read(body)
-        except BadAnswer as bad:
-            raise self._failed(request, f"{request.method} {request.path}: {bad}", status=status) from None
-        self._failures[_kind(request)] = 0
-        return value
-
-    def _failed(self, request: Request[T], words: str, *, status: int | None, code: str = "") -> Exception:
-        """Note a failure that may pass, and say what it means for this request."""
-        with self._lock:
-            self._failures[_kind(request)] += 1
-            failures = self._failures[_kind(request)]
-        if failures >= OUTAGE:
-            return DirectoryStopped(
-                f"CometChat failed {failures} {_kind(request)} in a row, last: {words}",
-                hint="look at the vendor's status page; finish later with: reconcile resume",
-                status=status,
-                code=code,
-            )
-        if request.is_write:
-            return Unclear(words, status=status, code=code)
-        return _Again(DirectoryBusy(words, hint="run again later", status=status, code=code))
+            status, headers, body = self._exchange(request)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return judge_failure(request, _failure(error)), RateHeaders()
+        return judge_answer(request, status, body), read_rate_headers(headers)
 
     def _exchange(self, request: Request[T]) -> tuple[int, dict[str, str], bytes]:
+        built = self._build(request)
+        began = self._gate.now()
+        left_s = self.errands.left_s or 0.0
+        response = self._client().send(built, stream=True)
         try:
-            built = self._build(request)
-            began = self._gate.now()
-            response = self._client().send(built, stream=True)
-            try:
-                body = _read_capped(response, lambda: self._gate.now() - began > ANSWER_S)
-            finally:
-                response.close()
-        except httpx.HTTPError as error:
-            raise self._classify(request, error) from None
-        except httpx.InvalidURL as error:
-            raise DirectoryStopped(f"the API's address is not usable: {error}", hint="check base_url") from None
+            body = _read_capped(response, lambda: self._gate.now() - began > left_s)
+        finally:
+            response.close()
         return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
 
     def _build(self, request: Request[T]) -> httpx.Request:
@@ -222,22 +204,6 @@ class Client:
         if not _PATH.fullmatch(request.path) or built.url.raw_path.split(b"?", 1)[0] != expected.encode():
             raise DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
         return built
-
-    def _classify(self, request: Request[T], error: httpx.HTTPError) -> Exception:
-        """The rows of the error table for answers that never came."""
-        words = f"{request.method} {request.path}: {type(error).__name__}"
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.TooManyRedirects):
-            return DirectoryStopped(words, hint="check cometchat.base_url")
-        if isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
-            return DirectoryStopped(
-                f"{words}: the server's certificate is not trusted",
-                hint="check base_url; for a company's own CA set cometchat.ca_file",
-            )
-        failed = self._failed(request, words, status=None)
-        nothing_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        if isinstance(failed, Unclear) and nothing_sent:
-            return _Again(DirectoryBusy(words, hint="is the network up?"))
-        return failed
 
     def _client(self) -> httpx.Client:
         client: httpx.Client | None = getattr(self._local, "client", None)
@@ -262,10 +228,6 @@ class Client:
         return client
 
 
-def _kind(request: Request[T]) -> str:
-    return "writes" if request.is_write else "reads"
-
-
 def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes:
     # httpx would unpack a chunk in one go, and 64 KiB may hold 64 MiB: so it is not told, and we unpack.
     packed = response.headers.pop("content-encoding", "").strip().lower() == "gzip"
@@ -284,11 +246,7 @@ def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes
     return bytes(body)
 
 
-def _remedy(status: int, code: str) -> str:
-    if code in {"AUTH_ERR_NO_ACCESS", "ERR_PERMISSION_DENIED"}:
-        return "use a key of scope fullAccess (the dashboard calls it REST API Key), not an Auth Key"
-    if code.startswith("AUTH_ERR_") or status == 401:
-        return "check the key, the app id and the region; a key has 40 characters"
-    if code.startswith(("ERR_PLAN_", "ERR_SUBSCRIPTION_")):
-        return "the app's plan does not allow this; see the dashboard"
-    return "check cometchat.base_url, app_id and region"
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
+        return NO_CERTIFICATE
+    return Failure(tuple(kind.__name__ for kind in type(error).__mro__))

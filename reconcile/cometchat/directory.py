@@ -8,6 +8,7 @@ show tags and metadata at all.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -100,6 +101,10 @@ class Directory:
                 last = uids
                 yield rows
                 window = min(window * 2, _WINDOW, self._workers)
+
+    def errand(self) -> AbstractContextManager[None]:
+        """Begin one change: all its requests share the time that it may be on the wire."""
+        return self._client.errands.one()
 
     def look(self, uid: str, *, settling: bool = False) -> Record | None:
         """Get one user as it is now; None where it is not active or not there."""

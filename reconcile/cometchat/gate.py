@@ -1,5 +1,5 @@
 """
-The one gate that every request passes: slots of the two rate budgets, pauses for all, and the stop.
+The one gate that every request passes: slots of the two rate budgets, pauses for all, outages, and the stop.
 
 Waiting can always be woken. Only one thread a group waits for the clock; the others queue behind it.
 """
@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 
 from reconcile.cometchat.wire import RateHeaders
+from reconcile.core.breaker import Breaker, Patience, Turn
 from reconcile.core.pacing import Budget, RateGroup
-from reconcile.errors import ExitCode, Interrupted
+from reconcile.errors import DirectoryStopped, ExitCode, Interrupted
 
 __all__ = ["Gate", "Stop"]
 
+LONGEST_WAIT_S = 300.0  # a job that hangs for hours cannot be told from one that is dead
 SETTLE_S = 10.0  # how long what is in flight may take to settle after a stop
 
 
@@ -45,13 +47,14 @@ class Stop:
 
 
 class Gate:
-    """Hands out the slots. Thread-safe; the arithmetic is `core.pacing`."""
+    """Hands out the slots. Thread-safe; the arithmetic is `core.pacing` and `core.breaker`."""
 
     def __init__(
         self,
         budgets: dict[RateGroup, Budget],
         stop: Stop,
         monotonic: Callable[[], float],
+        patience: Patience | None = None,
     ) -> None:
         self._budgets = budgets
         self._stop = stop
@@ -59,20 +62,53 @@ class Gate:
         self._turns = {group: threading.Lock() for group in budgets}
         self._state = threading.Lock()
         self._paused_until = 0.0
+        self._breaker = Breaker(patience or Patience())
+        self._last_failure = ""
         self.sent = dict.fromkeys(budgets, 0)
         self.throttled = 0
         self.retried = 0
 
-    def enter(self, group: RateGroup, *, settling: bool = False) -> None:
-        """Wait for a slot of the group. Raises: Interrupted when the run is to stop."""
+    def enter(self, group: RateGroup, *, settling: bool = False) -> bool:
+        """
+        Wait for a slot of the group; True where it is for the probe of an outage, which has to be a read.
+
+        Raises: Interrupted when the run is to stop, DirectoryStopped when an outage lasts too long.
+        """
         group = self._shared(group)
         with self._turns[group]:
             while True:
                 self._stop.check(settling=settling)
-                wait = self._claim(group)
+                wait, is_probe = self._claim(group)
                 if wait <= 0:
-                    return
+                    return is_probe
                 self._sleep(wait, settling=settling)
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody passes but probes, because of an outage."""
+        return self._breaker.is_open
+
+    def is_shared(self, failures: int) -> bool:
+        """Whether so many failures are not one request's alone: nobody was answered since, and others failed too."""
+        return self.is_shut or self._breaker.row > failures
+
+    def note(self, failure: str, *, is_probe: bool, is_write: bool = False) -> Turn | None:
+        """
+        Learn what became of a request: a failure that may pass, in words, or none.
+
+        Raises: DirectoryStopped where writes alone fail: waiting for a read would not show their end.
+        """
+        with self._state:
+            self._last_failure = failure or self._last_failure
+            turn = self._breaker.note(
+                self._monotonic(), failed=bool(failure), is_probe=is_probe, is_write=is_write
+            )
+            if self._breaker.is_mute:
+                raise DirectoryStopped(
+                    f"CometChat answers reads and fails every write, last: {self._last_failure}",
+                    hint="look at the vendor's status page; finish later with: reconcile resume",
+                )
+            return turn
 
     def now(self) -> float:
         """Give the monotonic time that the gate goes by, in seconds."""
@@ -83,10 +119,16 @@ class Gate:
         self._stop.event.wait(seconds)
         self._stop.check()
 
-    def pause(self, seconds: float) -> None:
-        """Let nobody through for that long."""
+    def pause(self, seconds: float, *, jitter_s: float = 0.0) -> None:
+        """Let nobody through for as long as CometChat asked, and a little more. Raises: DirectoryStopped."""
+        if seconds > LONGEST_WAIT_S:
+            raise DirectoryStopped(
+                f"CometChat asks to wait {seconds:.0f} s, longer than the {LONGEST_WAIT_S:.0f} s that a run waits",
+                hint="run again later, or resume",
+                status=429,
+            )
         with self._state:
-            self._paused_until = max(self._paused_until, self._monotonic() + seconds)
+            self._paused_until = max(self._paused_until, self._monotonic() + seconds + jitter_s)
             self.throttled += 1
 
     def observe(self, group: RateGroup, headers: RateHeaders) -> None:
@@ -117,14 +159,20 @@ class Gate:
         is_any_learnt = any(budget.is_learnt for budget in self._budgets.values())
         return group if is_any_learnt else RateGroup.STANDARD
 
-    def _claim(self, group: RateGroup) -> float:
+    def _claim(self, group: RateGroup) -> tuple[float, bool]:
         with self._state:
             now = self._monotonic()
+            if self._breaker.is_over(now):
+                raise DirectoryStopped(
+                    f"CometChat failed for {self._breaker.patience.longest_s:.0f} s, last: {self._last_failure}",
+                    hint="look at the vendor's status page; finish later with: reconcile resume",
+                )
             budget = self._budgets[group]
-            wait = max(budget.wait_s(now), self._paused_until - now)
-            if wait <= 0:
-                budget.take(now)
-            return wait
+            wait = max(budget.wait_s(now), self._paused_until - now, self._breaker.wait_s(now))
+            if wait > 0:
+                return wait, False
+            budget.take(now)
+            return 0.0, self._breaker.claim(now)
 
     def _sleep(self, seconds: float, *, settling: bool) -> None:
         # Short naps: a limit that is learnt meanwhile moves the slot nearer.

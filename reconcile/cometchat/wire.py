@@ -1,15 +1,10 @@
-"""
-What goes over the wire and what an answer means. No input or output in here.
-
-The error table of the whole job is `judge`: every status, and the error codes that outrank it, has one row.
-"""
+"""What goes over the wire: requests, and what is read of an answer's body and headers. No input or output in here."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -18,13 +13,12 @@ from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser
 
 __all__ = [
+    "PROBE",
     "BadAnswer",
     "ErrorBody",
     "Page",
     "RateHeaders",
     "Request",
-    "Verdict",
-    "judge",
     "read_error",
     "read_page",
     "read_rate_headers",
@@ -34,6 +28,7 @@ __all__ = [
 ]
 
 PAGE_SIZE = 1000  # the documented maximum
+_FARTHEST_RESET_S = 86_400.0
 BULK_LIMIT = 25  # uids in one activation or deactivation, as the vendor's older reference states
 
 
@@ -65,65 +60,7 @@ class Request(Generic[T]):
         return self.method != "GET"
 
 
-class Verdict(StrEnum):
-    """What to do about an answer."""
-
-    DONE = "done"
-    ABSENT = "absent"  # the user is not there, or not active
-    CONFLICT = "conflict"  # the uid is taken: look at who has it
-    WAIT = "wait"  # refused for its rate, not processed: the same again, later
-    AGAIN = "again"  # a read is repeated; a write is unclear until a look settles it
-    REJECT = "reject"  # this request, for good
-    STOP = "stop"  # every request, for good
-
-
-_CODES = {
-    "ERR_UID_NOT_FOUND": Verdict.ABSENT,
-    "ERR_UID_ALREADY_EXISTS": Verdict.CONFLICT,
-    "ERR_TOO_MANY_REQUESTS": Verdict.WAIT,
-    "ERR_OPERATION_FAILED": Verdict.AGAIN,
-    "ERR_EXCEPTION": Verdict.AGAIN,
-    "ERR_MISSION_FAILED": Verdict.AGAIN,
-    "ERR_BAD_ERROR_RESPONSE": Verdict.AGAIN,
-    "ERR_BAD_REQUEST": Verdict.REJECT,
-    "ERR_INVALID_UID": Verdict.REJECT,
-    "ERR_ROLE_NOT_FOUND": Verdict.REJECT,
-    "ERR_PERMISSION_DENIED": Verdict.STOP,
-    "ERR_API_NOT_FOUND": Verdict.STOP,
-    "ERR_INVALID_API_VERSION": Verdict.STOP,
-}
-_STOPPING = ("AUTH_ERR_", "ERR_PLAN_", "ERR_SUBSCRIPTION_")
-
-
-def judge(status: int, code: str | None) -> Verdict:
-    """
-    Say what an answer means. `code` is its `error.code`, empty when JSON named none, None when not JSON.
-
-    The code is looked at first: the vendor documents codes better than statuses, and a conflict is a 400.
-    """
-    if code:
-        if code.startswith(_STOPPING):
-            return Verdict.STOP
-        if code in _CODES:
-            return _CODES[code]
-    return _judge_status(status, is_json=code is not None)
-
-
-def _judge_status(status: int, *, is_json: bool) -> Verdict:
-    if 200 <= status < 300:
-        return Verdict.DONE if is_json else Verdict.AGAIN
-    if status in {401, 403}:
-        return Verdict.STOP
-    if status == 429:
-        return Verdict.WAIT
-    # 417 stands for an internal mapping bug in the vendor's error guide, so it may pass.
-    if status in {408, 409, 417, 425} or (status >= 500 and status not in {501, 505}):
-        return Verdict.AGAIN
-    # A redirect is never followed. What is not JSON did not come from the API, so it proves nothing:
-    # least of all a 404, which would be evidence that a user is absent.
-    if 400 <= status < 500 and not is_json:
-        return Verdict.AGAIN
-    return Verdict.REJECT
+PROBE: Request[bytes] = Request("GET", "/roles", bytes)  # asks nothing but whether somebody answers
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -266,9 +203,13 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     if seconds is not None:
         return seconds
     then, now = _unix(asked), _unix(headers.get("date", ""))
-    if then is None:
-        then = _either(headers, "reset")
-    return None if then is None or now is None else max(0.0, then - now)
+    if then is not None and now is not None:
+        return max(0.0, then - now)
+    reset = _either(headers, "reset")
+    # A reset in milliseconds would be ages away, and nobody asks for a wait of days.
+    if reset is None or now is None or reset - now > _FARTHEST_RESET_S:
+        return None
+    return max(0.0, reset - now)
 
 
 def _unix(date: str) -> float | None:

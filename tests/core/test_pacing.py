@@ -1,5 +1,6 @@
 """Promises about how fast requests may go."""
 
+from bisect import bisect_right
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.pacing import ASSUMED_LIMIT, Budget
+from tests.scale import how_many
 
 LIMITS = st.integers(1, 3000)
 SHARES = st.sampled_from([0.1, 0.5, 0.8, 0.98, 1.0])
@@ -34,11 +36,11 @@ def burst(budget: Budget, number: int, now_s: float = 0.0) -> list[float]:
 
 def fullest_window(times: list[float]) -> int:
     """The most requests that any window of a minute holds."""
-    return max((sum(1 for at in times if end - 60.0 < at <= end) for end in times), default=0)
+    return max((number - bisect_right(times, end - 60.0) for number, end in enumerate(times, start=1)), default=0)
 
 
 @given(limit=LIMITS, share=SHARES, fixed=st.none() | st.integers(1, 5000), steps=STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=how_many(1000, soak=20_000), deadline=None)
 def test_no_minute_holds_more_than_the_limit(
     limit: int, share: float, fixed: int | None, steps: list[tuple[float, float | None]]
 ) -> None:
@@ -52,6 +54,7 @@ def test_no_minute_holds_more_than_the_limit(
         budget.observe(now_s, limit, None if left is None else left * limit)
 
     assert fullest_window(times) <= limit
+    assert fullest_window(times) <= limit * min(share, 0.98) + 1
     assert all(later - sooner >= 60.0 / limit for sooner, later in pairwise(times))
 
 
@@ -62,6 +65,48 @@ def test_a_busy_caller_stays_within_its_share_in_every_minute(limit: int, share:
     budget = Budget(share, limit=limit)
 
     assert fullest_window(burst(budget, 3 * limit)) <= limit * min(share, 0.98) + 1
+
+
+@given(
+    limits=st.tuples(st.integers(20, 400), st.integers(20, 400)),
+    share=SHARES,
+    others=st.floats(0, 0.9),
+    turns=st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.0, 0.1, 3.0, 30.0])), max_size=200),
+)
+@settings(max_examples=how_many(1000, soak=20_000), deadline=None)
+def test_both_groups_stay_within_their_own_share(
+    limits: tuple[int, int], share: float, others: float, turns: list[tuple[bool, float]]
+) -> None:
+    """However they take turns, and whatever somebody else uses of each: in any minute, no more than the share."""
+    budgets = [Budget(share), Budget(share)]
+    times: tuple[list[float], list[float]] = ([], [])
+    now_s = 0.0
+    for budget, limit in zip(budgets, limits, strict=True):
+        budget.observe(0.0, limit, limit)
+    for is_core, idle_s in turns:
+        number = int(is_core)
+        now_s = send(budgets[number], now_s + idle_s)
+        times[number].append(now_s)
+        budgets[number].observe(now_s, limits[number], limits[number] * (1 - others))
+
+    assert all(
+        fullest_window(sent) <= min(limit, limit * min(share, 0.98) + 1)
+        for sent, limit in zip(times, limits, strict=True)
+    )
+
+
+@given(limit=st.integers(100, 600), foreign=st.floats(0.0, 0.8), share=SHARES)
+@settings(max_examples=how_many(60, soak=2000), deadline=None)
+def test_we_and_a_neighbour_together_stay_within_the_limit(limit: int, foreign: float, share: float) -> None:
+    """What it takes of each minute is left to it, from the first answer on."""
+    budget, now_s, times = Budget(share, limit=limit), 0.0, list[float]()
+    while now_s < 180:
+        now_s = send(budget, now_s)
+        times.append(now_s)
+        ours = len(times) - bisect_right(times, now_s - 60)
+        budget.observe(now_s, limit, max(0.0, limit - ours - limit * foreign))
+
+    assert fullest_window(times) <= max(limit * 0.98 - limit * foreign, limit * 0.05) + 2
 
 
 def test_requests_are_evenly_spaced() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconcile.core.breaker import Patience
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e import small_world
@@ -27,6 +28,12 @@ def shell(shell: Shell, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Sh
     for name, value in profile.environment.items():
         monkeypatch.setenv(name, value)
     return shell
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage is waited out for half a second, not for ten minutes."""
+    monkeypatch.setattr("reconcile.run.PATIENCE", Patience(probe_every_s=0.1, longest_s=0.5))
 
 
 @pytest.fixture
