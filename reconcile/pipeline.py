@@ -39,6 +39,7 @@ log = structlog.get_logger()
 
 Confirm = Callable[[PlanHeader], bool]
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
+_REPORT_BYTES, _CHANGE_BYTES = 32 << 10, 512  # what a report takes: its pages, and a line for each change
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 
@@ -137,6 +138,7 @@ def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     exact = run.reached.is_exact
+    run.folder.reserve(_REPORT_BYTES + _CHANGE_BYTES * made.count)
     _create_roles(run, made)
     ledger.applying = True
     run.interrupts.be_patient()

@@ -39,6 +39,7 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     """
     formats = run.settings.run.formats
     folder = run.folder
+    folder.release()
     try:
         if "csv" in formats:
             with replacing(folder.file("changes.csv")) as file:

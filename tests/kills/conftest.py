@@ -22,6 +22,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def scene(stage: Scene) -> Iterator[Scene]:
     """The scene in good weather."""
     yield stage
+    stage.warm.clear()
     stage.sandbox.clear_faults()
 
 

@@ -44,6 +44,7 @@ class Warm:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
+        self._started: list[Started] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.kills.zygote"],
             stdin=subprocess.PIPE,
@@ -56,8 +57,19 @@ class Warm:
         """Start one command; `more` are the further words of an `Order`."""
         self._number += 1
         out, err = (self._folder / f"{self._number}.{name}" for name in ("out", "err"))
+        err.touch()
         order = Order([*argv], str(cwd), env, str(out), str(err), **more)
-        return Started(self.ask(order), out, err, self, time.monotonic())
+        started = Started(self.ask(order), out, err, self, time.monotonic())
+        self._started.append(started)
+        return started
+
+    def clear(self) -> None:
+        """Kill what a test that failed has left running."""
+        for started in self._started:
+            if started.code is None:
+                started.send(signal.SIGKILL)
+                started.wait()
+        self._started.clear()
 
     def ask(self, request: object) -> Any:
         """Send one request and give the answer."""

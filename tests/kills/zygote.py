@@ -11,6 +11,7 @@ import pkgutil
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,7 +35,8 @@ class Order(msgspec.Struct, frozen=True):
     One command to run.
 
     `die_at` is the step at which it kills itself, counted from 1; `trace` a file that takes the count of its
-    steps; `file_limit` the most bytes that any file may have; `jump_s` what the wall clock jumps by, all along.
+    steps; `file_limit` the most bytes that any file may have; `jump_s` what the wall clock jumps by, all along;
+    `hold` a file that it waits for before it begins.
     """
 
     argv: list[str]
@@ -46,6 +48,7 @@ class Order(msgspec.Struct, frozen=True):
     trace: str = ""
     file_limit: int = 0
     jump_s: int = 0
+    hold: str = ""
 
 
 def _serve() -> None:
@@ -77,6 +80,8 @@ def _be(order: Order) -> None:
     for number, path in ((0, os.devnull), (1, order.out), (2, order.err)):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(path, flags, 0o600), number)
+    while order.hold and not Path(order.hold).exists():
+        time.sleep(0.002)  # noqa: TID251 - who traces it has to attach first
     sys.argv = ["reconcile", *order.argv]
     if order.jump_s:
         _jump(order.jump_s)
