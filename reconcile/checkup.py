@@ -87,14 +87,14 @@ def _place(settings: Settings, world: World) -> Iterator[Finding]:
     if not folder.exists():
         yield Finding("state", "warn", "none yet: no shrink guard before the first run", "keep the run directory")
         return
-    yield _tried("lock", lambda: _lock(settings, world))
-    yield _tried("state", lambda: _state(settings))
-
-
-def _lock(settings: Settings, world: World) -> tuple[str, str, str]:
     app = settings.cometchat
-    with hold(settings.run_dir, app_lock_path(world.environ, app.app_id, app.host), "doctor"):
-        return "ok", "free", ""
+    try:
+        # The state file has one writer at a time: it is opened only while no run can be at work.
+        with hold(folder, app_lock_path(world.environ, app.app_id, app.host), "doctor"):
+            yield Finding("lock", "ok", "free")
+            yield _tried("state", lambda: _state(settings))
+    except ReconcileError as error:
+        yield Finding("lock", "fail", error.message, error.hint, int(error.exit_code))
 
 
 def _state(settings: Settings) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from reconcile.apply import Applier, Hands, Mode
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
-from reconcile.errors import Declined, ReviewNeeded
+from reconcile.errors import Declined, PlanError, ReviewNeeded
 from reconcile.intake import freshness
 from reconcile.ledger import Ledger
 from reconcile.planning import (
@@ -39,6 +39,7 @@ log = structlog.get_logger()
 
 Confirm = Callable[[PlanHeader], bool]
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
+_REPORT_BYTES, _CHANGE_BYTES = 32 << 10, 512  # what a report takes: its pages, and a line for each change
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 
@@ -66,11 +67,8 @@ def resume(run: Run) -> Report:
     """Finish a run under its own id; what is settled is not sent again. Killed before its plan was sealed, it plans again."""
 
     def body(ledger: Ledger) -> None:
-        is_sealed = run.folder.plan.exists()
-        made = take_up(run, ledger) if is_sealed else _come_to_plan(run, ledger)
-        if is_sealed:
-            # Proves the key, and learns the rates, before anything is written.
-            run.directory(()).roles()
+        is_sealed = run.folder.plan.exists() or run.reached.is_applying
+        made = _take_up_again(run, ledger) if is_sealed else _come_to_plan(run, ledger)
         _carry_out(run, ledger, made)
 
     return reported(run, body)
@@ -101,6 +99,20 @@ def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
             return made
 
 
+def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
+    """Go on with the plan that the run had sealed, reviewed where that was still due. Raises: PlanError."""
+    try:
+        made = take_up(run, ledger)
+    except PlanError as error:
+        error.hint = "it cannot be finished without its plan; start anew: reconcile apply"
+        raise
+    # Proves the key, and learns the rates, before anything is written.
+    run.directory(()).roles()
+    if run.reached.step is Step.PLANNING:
+        _see_reviewed(run, made)
+    return made
+
+
 def _see_reviewed(run: Run, made: PlanFile) -> None:
     """Ask for a reviewed plan where one go would be rash. Raises: ReviewNeeded."""
     if not made.count:
@@ -126,12 +138,14 @@ def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     exact = run.reached.is_exact
+    run.folder.reserve(_REPORT_BYTES + _CHANGE_BYTES * made.count)
     _create_roles(run, made)
     ledger.applying = True
+    run.interrupts.be_patient()
     run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
     _remember(run, made, exact=exact)
     settled = dict(run.state.outcomes(run.id))
-    mode = _mode(run, ledger, made, exact=exact)
+    mode = _mode(run, made, exact=exact)
     hands = Hands(
         run_id=run.id,
         directory=run.directory(made.header.fields),
@@ -147,7 +161,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
 
 
-def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
+def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
     policy = run.settings.policy
     keeps_all = policy.empty == "keep" and not made.header.undoes
     return Mode(
@@ -157,7 +171,7 @@ def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
         freshness=freshness(run, made.header.source.as_of),
         leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
-        unknown=ledger.drift.unknown or 0,
+        unknown=made.header.unknown,
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
     )

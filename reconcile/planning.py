@@ -236,6 +236,7 @@ def _write_from_source(
         declared=run.settings.declared(desired.mapping),
         unproven=tuple(sorted(fetched.unproven)),
         witnesses=fetched.witnesses,
+        unknown=ledger.drift.unknown or 0,
     )
     return _seal(run, ledger, header, list_changes(findings, policy, ours))
 

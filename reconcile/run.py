@@ -4,10 +4,8 @@ One run: its id, its place, its locks, and the open connections that its stages 
 Everything that is opened here is closed here. Clock, randomness and identity come in with the `World`.
 """
 
-import os
 import resource
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -18,7 +16,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from random import Random, SystemRandom
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -32,6 +29,7 @@ from reconcile.config import api_key
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup
 from reconcile.errors import ExitCode, SettingsError
+from reconcile.interrupts import Interrupts
 from reconcile.logs import bind_run, remember_secret
 from reconcile.progress import Progress
 from reconcile.settings import Settings, seconds_of
@@ -46,6 +44,7 @@ log = structlog.get_logger()
 MAX_WORKERS, MIN_WORKERS = 96, 4
 _ASSUMED_LATENCY_S = 0.3
 PATIENCE = Patience()
+_ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,17 @@ class Stage:
 
     @classmethod
     def read(cls, text: str) -> "Stage":
-        """Read a stage as the state file has it."""
+        """Read a stage as the state file has it. Raises: SettingsError."""
         step, _, target = text.partition(" ")
-        return cls(Step(step), target)
+        try:
+            return cls(Step(step), target)
+        except ValueError:
+            raise SettingsError(f"version {__version__} knows no run that is {step}", hint=_ANEW) from None
+
+    @property
+    def is_applying(self) -> bool:
+        """Whether the plan was being carried out."""
+        return self.step in {Step.APPLYING, Step.APPLYING_EXACTLY}
 
     @property
     def is_exact(self) -> bool:
@@ -122,6 +129,7 @@ class Run:
     folder: RunFolder
     state: State
     stop: Stop
+    interrupts: Interrupts
     gate: Gate
     progress: Progress
     client: Client
@@ -219,8 +227,10 @@ def open_run(
         stack.enter_context(hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), run_id))
         state = _open_state(run_dir, settings, options)
         stack.callback(state.close)
+        _see_unmoved(state, again)
         stop = Stop(world.monotonic)
-        stack.enter_context(_signals(stop))
+        interrupts = Interrupts(stop)
+        stack.enter_context(interrupts.heard())
         stack.enter_context(_deadline(stop, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
@@ -229,7 +239,20 @@ def open_run(
         folder.make()
         started = datetime.fromisoformat(again.started_at) if again else world.now()
         run = Run(
-            run_id, command, settings, options, world, folder, state, stop, gate, progress, client, started, stage
+            run_id,
+            command,
+            settings,
+            options,
+            world,
+            folder,
+            state,
+            stop,
+            interrupts,
+            gate,
+            progress,
+            client,
+            started,
+            stage,
         )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:
@@ -254,7 +277,7 @@ def reading(settings: Settings, world: World) -> Iterator[tuple[Client, Gate]]:
 
 def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:
     path = run_dir / "state.sqlite"
-    if options.require_state and not path.exists():
+    if options.require_state and not (path.exists() and path.stat().st_size):
         raise SettingsError(
             f"there is no state file in {run_dir}, and --require-state asks for one",
             hint="mount the run directory of the last run, or leave the flag out for a first run",
@@ -263,6 +286,12 @@ def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:
     if state.is_new:
         log.warning("state.new", hint="no shrink guard, undo or resume reaches back before this run")
     return state
+
+
+def _see_unmoved(state: State, again: RunRow | None) -> None:
+    """See that a run that goes on is still the unfinished one that it was before the locks. Raises: SettingsError."""
+    if again is not None and all((row.run_id, row.state) != (again.run_id, again.state) for row in state.runs()):
+        raise SettingsError(f"another process has meanwhile taken up run {again.run_id}", hint="reconcile runs")
 
 
 def _budgets(settings: Settings) -> dict[RateGroup, Budget]:
@@ -286,8 +315,14 @@ def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
     Give the settings and options that a run was started with.
 
     Where it stands comes from today, and so do secrets: a database URL was recorded without its password.
+    Raises: SettingsError where another version recorded what this one does not understand.
     """
-    found = msgspec.json.decode(text, type=_Recorded)
+    try:
+        found = msgspec.json.decode(text, type=_Recorded)
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"the recorded settings of the run cannot be used by version {__version__}: {error}", hint=_ANEW
+        ) from None
     recorded = found.settings
     app = msgspec.structs.replace(recorded.cometchat, api_key_file=today.cometchat.api_key_file)
     source = today.source if today.source.shown == recorded.source.shown else recorded.source
@@ -299,27 +334,6 @@ def _recorded(settings: Settings, options: Options) -> str:
         settings, source=msgspec.structs.replace(settings.source, location=settings.source.shown)
     )
     return msgspec.json.encode(_Recorded(shown, options)).decode()
-
-
-@contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the run in good order; a second one at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
-        if stop.code is not None:
-            os._exit(code)
-        stop.set(code, "interrupted")
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -3,13 +3,11 @@
 import structlog
 
 from reconcile.cometchat.directory import Directory
-from reconcile.core.outcome import Outcome, Settled
-from reconcile.core.plan import Action, Change
-from reconcile.errors import DirectoryBusy, PlanError
+from reconcile.core.outcome import Outcome, PastChange, Settled
+from reconcile.core.plan import Action, normal
+from reconcile.errors import DirectoryBusy
 from reconcile.ledger import Ledger
 from reconcile.run import Run
-from reconcile.store.artifacts import RunFolder
-from reconcile.store.planfile import PlanFile
 
 __all__ = ["supersede"]
 
@@ -33,32 +31,26 @@ def supersede(run: Run, ledger: Ledger) -> None:
 
 
 def _settle_open(run: Run, run_id: str) -> int:
-    open_intents = run.state.open_intents(run_id)
-    if not open_intents:
-        return 0
-    try:
-        plan = PlanFile(RunFolder(run.settings.run_dir, run_id).plan)
-    except PlanError:
-        return 0
-    directory = run.directory(plan.header.fields)
-    for change in plan.changes():
-        if change.seq in open_intents:
-            run.state.settle(run_id, change, _look(directory, change))
+    # From the journal alone: the plan of that run may be gone, or of another version.
+    left_open = run.state.left_open(run_id)
+    directory = run.directory(tuple({name for past in left_open for name in past.after}))
+    for past in left_open:
+        run.state.settle(run_id, past, _look(directory, past))
     run.state.flush()
-    return len(open_intents)
+    return len(left_open)
 
 
-def _look(directory: Directory, change: Change) -> Settled:
+def _look(directory: Directory, past: PastChange) -> Settled:
     try:
-        record = directory.look(change.uid)
+        record = directory.look(past.uid)
     except DirectoryBusy:
         return Settled(Outcome.FAILED, "not known: the directory could not say")
     is_active = record is not None and record.active
-    if change.action is Action.DEACTIVATE:
+    if past.action == Action.DEACTIVATE:
         is_there = not is_active
     else:
         values = record.values if record is not None else {}
-        is_there = is_active and all(values.get(name) == text for name, text in change.after.items())
+        is_there = is_active and all(values.get(name) == text for name, text in normal(past.after).items())
     if not is_there:
         return Settled(Outcome.FAILED, "superseded")
     return Settled(Outcome.APPLIED, "settled by looking", record.moved_at if record else None)

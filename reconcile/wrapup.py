@@ -33,7 +33,8 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     ended_by: ReconcileError | None = None
     bug: Exception | None = None
     try:
-        body(ledger)
+        with run.interrupts.breaking():
+            body(ledger)
     except ReconcileError as error:
         ended_by = _named(run, error)
         log.error("run.ended_early", error=type(ended_by).__name__, message=ended_by.message, hint=ended_by.hint)
@@ -70,9 +71,9 @@ def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
         exit_code=report.exit_code,
         verdict=report.verdict,
         headline=report.headline,
-        writes=run.state.intents(run.id),
     )
     try:
+        row = msgspec.structs.replace(row, writes=run.state.intents(run.id))
         run.state.finish(row, msgspec.json.encode(report))
         _learn(run, ledger, report)
         _let_go(run)

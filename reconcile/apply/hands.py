@@ -65,10 +65,11 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The changes of one uid in plan order, and all the classes that the plan has for it."""
+    """The due changes of one uid in plan order, those that are not, and all the classes that the plan has for it."""
 
     changes: tuple[Change, ...]
     planned: frozenset[GuardClass]
+    past: tuple[Change, ...] = ()
 
 
 def groups_of(plan: PlanFile, action: Action, is_due: Callable[[Change], bool]) -> Iterator[Group]:
@@ -76,4 +77,5 @@ def groups_of(plan: PlanFile, action: Action, is_due: Callable[[Change], bool]) 
     for changes in plan.by_uid(action):
         due = tuple(change for change in changes if is_due(change))
         if due:
-            yield Group(due, frozenset(change.guard_class for change in changes))
+            past = tuple(change for change in changes if change not in due)
+            yield Group(due, frozenset(change.guard_class for change in changes), past)

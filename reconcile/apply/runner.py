@@ -82,7 +82,11 @@ class Applier:
             if settled.needs_a_person:
                 del first[change.uid]
         updates = (
-            Group(tuple(change for change in group.changes if change.action is Action.UPDATE), group.planned)
+            Group(
+                tuple(change for change in group.changes if change.action is Action.UPDATE),
+                group.planned,
+                group.past,
+            )
             for group in first.values()
         )
         self._side_by_side([iter([group for group in updates if group.changes])])
@@ -177,13 +181,14 @@ class Applier:
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
         )
         known: Record | None = None
+        for change in group.past:
+            # An earlier start of this run may have moved the record, and was ended before it got to the next.
+            terms = _after(terms, self._mode.settled.get(change.seq))
         for change in group.changes:
             sent, more = change.seq in self._mode.open_intents, change is not group.changes[-1]
             settled, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
             self._settle(change, settled)
-            if settled.fingerprint is not None:
-                # The next change of this user meets the record that this one left.
-                terms = replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
+            terms = _after(terms, settled)
         return feed
 
     def _settle(self, change: Change, settled: Settled) -> None:
@@ -210,6 +215,13 @@ class Applier:
                 f"CometChat refused {same} changes in a row for the same reason: {settled.detail}",
                 hint="look at the first of them in changes.csv; mend the mapping or the app, then: reconcile resume",
             )
+
+
+def _after(terms: Terms, settled: Settled | None) -> Terms:
+    """Give the terms of the next change of a user: it meets the record that this one left."""
+    if settled is None or settled.fingerprint is None:
+        return terms
+    return replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
 
 
 def _fills(change: Change, fields: frozenset[str]) -> bool:

@@ -14,6 +14,7 @@ from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 __all__ = ["Switch"]
 
 Lists = dict[str, frozenset[str]]
+_AGREED = "the look before the write agreed"
 
 
 class Switch:
@@ -24,9 +25,13 @@ class Switch:
         self._mode = mode
 
     def reactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
-        """Reactivate users; gives each change with its outcome."""
+        """Reactivate users; gives each change with its outcome. Who may be on already by our doing is looked at."""
         for batch in _batches(changes):
-            yield from self._switch(batch, _ON, self._hands.directory.reactivate)
+            done = {change.seq for change in batch if self._was_switched_on(change)}
+            yield from ((change, Settled(Outcome.APPLIED, _AGREED)) for change in batch if change.seq in done)
+            due = [change for change in batch if change.seq not in done]
+            if due:
+                yield from self._switch(due, _ON, self._hands.directory.reactivate)
 
     def deactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
         """Deactivate users, each looked at once more right before; gives each change with its outcome."""
@@ -37,6 +42,17 @@ class Switch:
             if due:
                 yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
+    def _was_switched_on(self, change: Change) -> bool:
+        """Whether an earlier start of this run, which was cut short, did it."""
+        if change.seq not in self._mode.open_intents:
+            return False
+        try:
+            look = self._hands.directory.look(change.uid, settling=True)
+        except (DirectoryBusy, ChangeRejected):
+            # Sending it again changes nothing, and its answer says what is so.
+            return False
+        return look is not None and look.active
+
     def _refusal(self, change: Change) -> Settled | None:
         """Look at who is to be switched off, and say why not; None when it may be done."""
         try:
@@ -46,7 +62,7 @@ class Switch:
         if look is None or not look.active:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
-            return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, "the look before the write agreed")
+            return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
         if self._mode.freshness.is_newer(change.uid, look.created_at, look.updated_at):
             return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
         return None

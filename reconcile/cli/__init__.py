@@ -4,7 +4,9 @@ The command line: one file a command, found by name and loaded only when it is c
 Flags become settings here, and errors exit codes. No rule of the job lives here.
 """
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -82,4 +84,10 @@ def _code(value: object) -> int:
 
 def main() -> None:
     """Be the `reconcile` command."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        # A request that a stop left behind would hold the process up until the service answers.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

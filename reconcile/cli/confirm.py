@@ -26,4 +26,8 @@ def _ask(header: Any) -> bool:
     words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
     held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
     click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
-    return click.confirm("Apply these changes?", err=True)
+    try:
+        return click.confirm("Apply these changes?", err=True)
+    except click.Abort:
+        # The end of the input is no yes.
+        return False

@@ -107,7 +107,8 @@ class PlanHeader(msgspec.Struct, frozen=True):
     `visible` are the managed fields that a fingerprint covers; `settings` holds a digest each of the
     sections that decide what is written, and `declared` the mapping and the policy in words, by key;
     `unproven` the field groups that no directory row showed;
-    `witnesses` a uid each that showed a group; `undoes` the run that this plan is the way back from.
+    `witnesses` a uid each that showed a group; `undoes` the run that this plan is the way back from;
+    `unknown` how many users the directory could not say anything about.
     """
 
     run_id: str
@@ -125,6 +126,7 @@ class PlanHeader(msgspec.Struct, frozen=True):
     unproven: tuple[str, ...] = ()
     witnesses: dict[str, str] = {}
     undoes: str = ""
+    unknown: int = 0
     format: int = PLAN_FORMAT
 
     @property

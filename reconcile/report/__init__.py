@@ -40,6 +40,7 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     What cannot be written is said in the log and in the exit code, and never hides how the run ended.
     """
     formats = frozenset(run.settings.run.formats)
+    run.folder.release()
     try:
         render(run.folder, report, lambda: _changes(run, ledger), ledger.quarantined, formats)
     except StateError as error:

@@ -72,18 +72,42 @@ class RunFolder:
         self.path = run_dir / run_id
         self._run_dir = run_dir
         self._run_id = run_id
+        self._reserve = self.path / ".reserve"
 
     def make(self) -> None:
         """Make the folder, and point `latest` to it. Raises: StateError."""
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
-            aside = self._run_dir / f".latest.{secrets.token_hex(4)}"
-            aside.symlink_to(self._run_id)
-            aside.replace(self._run_dir / "latest")
+            for aside in self.path.glob(".*"):
+                aside.unlink()  # what a start of this run that was killed was writing
+            link = self._run_dir / f".latest.{secrets.token_hex(4)}"
+            link.symlink_to(self._run_id)
+            link.replace(self._run_dir / "latest")
         except OSError as error:
             raise StateError(
                 f"the run's folder {self.path} cannot be made: {error.strerror}", hint="check the disk and rights"
             ) from error
+
+    def reserve(self, size: int) -> None:
+        """Keep so many bytes of the disk for the report. Raises: StateError where there are none."""
+        try:
+            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self.release()
+            raise StateError(
+                f"there are no {size >> 10:,} KiB for the report in {self.path}: {error.strerror}",
+                hint="make room",
+            ) from error
+
+    def release(self) -> None:
+        """Give back what was kept."""
+        with suppress(OSError):
+            self._reserve.unlink()
 
     @property
     def plan(self) -> Path:

@@ -134,6 +134,14 @@ class StateReader:
         )
         return {seq for (seq,) in self._rows(sql, run_id)}
 
+    def left_open(self, run_id: str) -> tuple[PastChange, ...]:
+        """Give the changes of a run that may have been sent and have no outcome, in plan order."""
+        sql = (
+            "SELECT run_id, seq, uid, action, NULL, '', before, after FROM intents WHERE run_id = ?1"
+            " AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1) ORDER BY seq"
+        )
+        return tuple(self._past(sql, run_id))
+
     def intents(self, run_id: str) -> int:
         """Count the changes that a run was about to send, or sent."""
         return next((count for (count,) in self._rows("SELECT count(*) FROM intents WHERE run_id = ?", run_id)), 0)

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.baseline import Baseline
-from reconcile.core.outcome import Settled
+from reconcile.core.outcome import PastChange, Settled
 from reconcile.core.plan import Change, plain
 from reconcile.core.users import Values
 from reconcile.errors import SettingsError, StateError
@@ -41,7 +41,7 @@ class State(StateReader):
         Raises: SettingsError when it belongs to another app or to a newer version; StateError.
         """
         super().__init__(path)
-        self.is_new = not path.exists()
+        self.is_new = not (path.exists() and path.stat().st_size)
         try:
             self._connection = self._open(path)
             self._bind(app_id)
@@ -142,7 +142,7 @@ class State(StateReader):
             row = (uid, name, text if text is not None else "", run_id)
             self._put("INSERT OR REPLACE INTO never_sticks VALUES (?, ?, ?, ?)", row, durable=False)
 
-    def settle(self, run_id: str, change: Change, settled: Settled) -> None:
+    def settle(self, run_id: str, change: Change | PastChange, settled: Settled) -> None:
         """Record an outcome; it is durable with the next commit. Raises: StateError of an earlier one."""
         self._put(
             "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
