@@ -12,6 +12,7 @@ import structlog
 from reconcile.apply.hands import Group, Hands, Mode, groups_of
 from reconcile.apply.switches import Switch
 from reconcile.apply.upserts import DID_NOT_STICK, Upserter
+from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
@@ -81,6 +82,12 @@ class Applier:
             self._settle(change, settled)
             if settled.needs_a_person:
                 del first[change.uid]
+        if GuardClass.REACTIVATE in self._header.held:
+            # Nobody can write to who is switched off.
+            behind = Settled(Outcome.HELD, "guard reactivate")
+            for change in (change for group in first.values() for change in group.changes):
+                self._settle(change, behind)
+            return
         updates = (
             Group(tuple(change for change in group.changes if change.action is Action.UPDATE), group.planned)
             for group in first.values()
@@ -174,6 +181,8 @@ class Applier:
             keeps=self._mode.keeps,
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
+            stuck=self._stuck(group.changes[0]),
+            seen=group.before,
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
         )
         known: Record | None = None
@@ -181,10 +190,14 @@ class Applier:
             sent, more = change.seq in self._mode.open_intents, change is not group.changes[-1]
             settled, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
             self._settle(change, settled)
-            if settled.fingerprint is not None:
+            if settled.outcome is Outcome.APPLIED and settled.fingerprint is not None:
                 # The next change of this user meets the record that this one left.
                 terms = replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
         return feed
+
+    def _stuck(self, change: Change) -> frozenset[str]:
+        wanted = ((name, change.desired.get(name) or "") for name in self._header.fields)
+        return frozenset(name for name, text in wanted if (change.uid, name, text) in self._mode.stuck)
 
     def _settle(self, change: Change, settled: Settled) -> None:
         self._hands.state.settle(self._hands.run_id, change, settled)

@@ -34,7 +34,13 @@ KINDS = {
 }
 CELLS = {
     "name": ["Wren", "Ada Lovelace", "O'Brien, Pat", 'Zoë "Z" 🦆', "  Wren ", "山田", "1e5", "two\nlines", "=1+1"],
-    "url": ["", "", "https://img.example.com/1.png", "https://img.example.com/2.png", " https://x.example.com/?a=1,2 "],
+    "url": [
+        "",
+        "",
+        "https://img.example.com/1.png",
+        "https://img.example.com/2.png",
+        " https://x.example.com/?a=1,2 ",
+    ],
     "role": ["", "free", "pro", "premium", "Premium", " default ", "moderator", "gold"],
     "tags": ["", "", "a", "a|b", "b | a", "a||a|", "x|y|z"],
     "message": ["", "Hello", "  two words ", "0"],
@@ -63,7 +69,13 @@ VALUES: dict[str, list[Any]] = {
     "boolean": [None, True, False, 1, "yes"],
     "json": [None, {"a": 1, "b": [1, 2]}, "text", [1, None], {"a": 2}],
 }
-FOREIGN = [{}, {}, {"theme": "dark"}, {"theme": "dark", "n": 12345678901234567890}, {"nothing": None}]
+FOREIGN: list[dict[str, Any]] = [
+    {},
+    {},
+    {"theme": "dark"},
+    {"theme": "dark", "n": 12345678901234567890},
+    {"nothing": None},
+]
 BAD_UIDS = ["", "  ", "ow l", "0", "NULL", "undefined", "a.b@example.com", "u" * 101, "\u212alvin", "ü1"]
 PROTECT = [["app_system"], ["app_system", "u1*"], ["app_system", "*-b", "nobody-*"], ["U2?"], []]
 # Switches whose answers the oracle has rules for; whatever is left out stays as the profile has it.
@@ -109,7 +121,7 @@ WEATHER: list[dict[str, Any]] = [
     {"kind": "truncated_json", "every": 3},
     {"kind": "cut_gzip", "every": 4},
     {"kind": "wrong_content_type", "every": 2},
-    {"kind": "stale_read", "ms": 200, "method": "GET", "times": 20},
+    {"kind": "stale_read", "ms": 40, "method": "GET", "times": 20},
     {"kind": "short_page", "rows": 3, "method": "GET", "path": "/users", "times": 3},
     {"kind": "repeat_page", "method": "GET", "path": "/users", "times": 2},
     {"kind": "status", "code": 503, "nth": 9, "times": 400},
@@ -160,7 +172,9 @@ def draw_world(dice: Random, now_s: int) -> World:
     return World(
         fields=fields,
         directory=tuple(directory),
-        nights=tuple(_night(dice, fields, names, now_s, first=number == 0) for number in range(dice.choice([1, 1, 2]))),
+        nights=tuple(
+            _night(dice, fields, names, now_s, first=number == 0) for number in range(dice.choice([1, 1, 2]))
+        ),
         profile=dice.choice(["observed", "documented", "hostile"]),
         switches={name: dice.choice(TURNED[name]) for name in turned},
         roles=dice.choice([{}, {"free": "default", "pro": "premium"}, {"free": "default", "pro": "gold"}]),
@@ -252,7 +266,7 @@ def settings(world: World, night: Night) -> str:
     typed = {name: KINDS[name] for name in world.fields if name.startswith("metadata.")}
     plain = [f'{name} = "c_{name}"' for name in ("uid", *world.fields) if name not in typed]
     inner = [
-        f"{name.removeprefix('metadata.')} = {{ column = \"c_{name}\", type = \"{kind}\" }}"
+        f'{name.removeprefix("metadata.")} = {{ column = "c_{name}", type = "{kind}" }}'
         for name, kind in typed.items()
     ]
     nobody = {"floor": 10_000, "percent": 100}

@@ -8,7 +8,7 @@ as JSON text, in which 1 and 1.0 are one value and 1 and true are two.
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -158,7 +158,7 @@ def _json(text: str) -> Any:
         raise _Unreadable from None
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str], Any]] = {
     "name": _name,
     "url": _url,
     "tags": _tags,
@@ -312,9 +312,7 @@ def _drift(
     return found
 
 
-def _held(
-    night: Night, desired: Desired, users: Users, counts: Counter[str], service: Service
-) -> frozenset[str]:
+def _held(night: Night, desired: Desired, users: Users, counts: Counter[str], service: Service) -> frozenset[str]:
     held = {"deactivate"} if desired.nameless and counts["deactivate"] else set()
     if night.guards is None:
         return frozenset(held)

@@ -31,7 +31,7 @@ WRITES = "PUT,POST,DELETE"
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts prove nothing here; silence is told from slowness after a second."""
     monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.005)
-    monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.005)
+    monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.02)
     monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(1.0))
 
 
@@ -94,7 +94,11 @@ class _Play:
     def _next(self, before: dict[str, Any], after: dict[str, Any], expected: Expected) -> Service:
         off = {uid for uid, user in after.items() if user.get("deactivatedAt")}
         ours = {uid for uid in off if uid in before and not before[uid].get("deactivatedAt")}
-        wrote = {uid: user for uid, user in after.items() if user.get("updatedAt") != before.get(uid, {}).get("updatedAt")}
+        wrote = {
+            uid: user
+            for uid, user in after.items()
+            if user.get("updatedAt") != before.get(uid, {}).get("updatedAt")
+        }
         wrote |= {uid: after[uid] for uid in after.keys() - before.keys()}
         left_at = {uid: max(user["createdAt"], user.get("updatedAt") or 0) for uid, user in wrote.items()}
         return Service(
@@ -162,7 +166,9 @@ class _Play:
         process.send_signal(signal.SIGKILL)
         process.wait()
         self.sandbox.clear_faults()
-        return self._sound(self.shell("resume", "--json")) if (self.shell.folder / "runs").exists() else self._apply()
+        return (
+            self._sound(self.shell("resume", "--json")) if (self.shell.folder / "runs").exists() else self._apply()
+        )
 
     def _sound(self, result: Result) -> Result:
         """See that a report adds up, and that the exit code says what it says."""
