@@ -86,8 +86,10 @@ def _why(
         yield "the directory does not have it, neither active nor deactivated"
     if findings.unmanaged:
         yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
-    if findings.shielded:
-        yield "it is protected, or shielded by a quarantined row: left alone"
+    rules = [pattern for pattern, uids in findings.protected_by.items() if uids]
+    yield from (f'it is protected by "{pattern}" (policy.protect): never written' for pattern in rules)
+    if findings.shielded and not rules:
+        yield "it is shielded by a quarantined row: left alone"
     if findings.newer:
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"
     if len(findings.deactivated_rows):

@@ -167,7 +167,8 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
     return Mode(
         exact=exact,
         keeps=frozenset(made.header.fields) if keeps_all else _KEPT,
-        may_reactivate=policy.deactivated == "reactivate",
+        ours=run.state.own_deactivations() if policy.deactivated == "reactivate" else frozenset(),
+        stuck=run.state.stuck(),
         freshness=freshness(run, made.header.source.as_of),
         leaves_newer=policy.newer == "skip",
         limit=run.options.limit,

@@ -17,6 +17,7 @@ from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
+from reconcile.core.left import banned_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
@@ -209,6 +210,8 @@ def _compare(
     ledger.notes += fetched.notes(uncompared)
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += newer_notes(findings, updates=updates)
+    if only is None:
+        ledger.notes += protection_notes(findings)
     ledger.cautions += newer_cautions(findings, updates=updates)
     return findings, fetched
 
@@ -222,6 +225,7 @@ def _write_from_source(
 ) -> PlanFile:
     policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
     counts = class_counts(findings, policy, ours)
+    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate)
     withheld = {}
     if desired.nameless:
         withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"

@@ -10,6 +10,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
+from reconcile.core.users import Values
 from reconcile.store.planfile import PlanFile
 from reconcile.store.state import State
 
@@ -48,13 +49,16 @@ class Mode:
 
     `exact`: only what the plan says (a saved plan); else the least update towards the desired state.
     `limit`: the first so many changes in plan order. `unknown`: how many users the directory could not say
-    anything about. Users that others touched after the export (`freshness`) are never switched off, and with
+    anything about. `ours` are the users that may be switched on: those that our own runs switched off, where the
+    policy allows it. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
+    empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
     `leaves_newer` not written at all. `settled` and `open_intents` come from an earlier start of the same run.
     """
 
     exact: bool
     keeps: frozenset[str]
-    may_reactivate: bool = False
+    ours: frozenset[str] = frozenset()
+    stuck: frozenset[tuple[str, str, str]] = frozenset()
     freshness: Freshness = field(default_factory=Freshness)
     leaves_newer: bool = False
     limit: int | None = None
@@ -65,10 +69,16 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The due changes of one uid in plan order, those that are not, and all the classes that the plan has for it."""
+    """
+    The changes of one uid that are due, in plan order.
+
+    `planned` are all the classes that the plan has for this uid, `before` is what the plan saw in every field that one
+    of its changes writes, due or not, and `past` are the changes that are not due.
+    """
 
     changes: tuple[Change, ...]
     planned: frozenset[GuardClass]
+    before: Values = field(default_factory=dict)
     past: tuple[Change, ...] = ()
 
 
@@ -77,5 +87,6 @@ def groups_of(plan: PlanFile, action: Action, is_due: Callable[[Change], bool]) 
     for changes in plan.by_uid(action):
         due = tuple(change for change in changes if is_due(change))
         if due:
+            before = {name: text for change in changes for name, text in change.before.items()}
             past = tuple(change for change in changes if change not in due)
-            yield Group(due, frozenset(change.guard_class for change in changes), past)
+            yield Group(due, frozenset(change.guard_class for change in changes), before, past)

@@ -12,6 +12,7 @@ import structlog
 from reconcile.apply.hands import Group, Hands, Mode, groups_of
 from reconcile.apply.switches import Switch
 from reconcile.apply.upserts import DID_NOT_STICK, Upserter
+from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
@@ -81,10 +82,17 @@ class Applier:
             self._settle(change, settled)
             if settled.needs_a_person:
                 del first[change.uid]
+        if GuardClass.REACTIVATE in self._header.held:
+            # Nobody can write to who is switched off.
+            behind = Settled(Outcome.HELD, "guard reactivate")
+            for change in (change for group in first.values() for change in group.changes):
+                self._settle(change, behind)
+            return
         updates = (
             Group(
                 tuple(change for change in group.changes if change.action is Action.UPDATE),
                 group.planned,
+                group.before,
                 group.past,
             )
             for group in first.values()
@@ -178,6 +186,8 @@ class Applier:
             keeps=self._mode.keeps,
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
+            stuck=self._stuck(group.changes[0]),
+            seen=group.before,
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
         )
         known: Record | None = None
@@ -190,6 +200,10 @@ class Applier:
             self._settle(change, settled)
             terms = _after(terms, settled)
         return feed
+
+    def _stuck(self, change: Change) -> frozenset[str]:
+        wanted = ((name, change.desired.get(name) or "") for name in self._header.fields)
+        return frozenset(name for name, text in wanted if (change.uid, name, text) in self._mode.stuck)
 
     def _settle(self, change: Change, settled: Settled) -> None:
         self._hands.state.settle(self._hands.run_id, change, settled)
@@ -219,7 +233,7 @@ class Applier:
 
 def _after(terms: Terms, settled: Settled | None) -> Terms:
     """Give the terms of the next change of a user: it meets the record that this one left."""
-    if settled is None or settled.fingerprint is None:
+    if settled is None or settled.outcome is not Outcome.APPLIED or settled.fingerprint is None:
         return terms
     return replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
 

@@ -149,11 +149,12 @@ class Upserter:
 
         None when it was reactivated and is to be looked at again.
         """
-        if isinstance(taken, Conflict) and (self._mode.exact or not self._mode.may_reactivate):
+        may_reactivate = change.uid in self._mode.ours and not self._mode.exact
+        if isinstance(taken, Conflict) and not may_reactivate:
             return Settled(
-                Outcome.SKIPPED, "the uid belongs to a deactivated user, and policy.deactivated is report"
+                Outcome.SKIPPED, "the uid belongs to a deactivated user that policy.deactivated leaves as it is"
             )
-        if self._mode.exact or not self._mode.may_reactivate:
+        if not may_reactivate:
             return Settled(Outcome.REJECTED, short(taken))
         lists = self._directory.reactivate([change.uid])
         gone = change.uid in lists.get("notFound", ())

@@ -6,7 +6,8 @@ desired user and the uids it saw, and closes into `Findings`. Of a directory use
 but the count; the frame ends here.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
@@ -72,7 +73,7 @@ class Findings:
     `newer` are the drifted users that others touched after the export, `newer_roles` those of them whose role
     differs, `newer_unmanaged` the same outside the source.
     Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
-    (see `differences`), `unmanaged_uids`.
+    (see `differences`), `unmanaged_uids`. `protected_by` names the users that each pattern protects.
     """
 
     situations: dict[Situation, int]
@@ -94,6 +95,7 @@ class Findings:
     unmanaged_rows: pd.DataFrame
     fields: tuple[str, ...]
     visible: tuple[str, ...]
+    protected_by: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""
@@ -267,7 +269,7 @@ class Comparison:
         drifted = self._rows_in(self._drift, _State.DRIFTED)
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
-        protected = set(_matching(outside, self._protect))
+        protected = set(_matching(pa.array(outside, pa.string()), self._protect))
         shielded = {uid for uid in outside if uid in shielding or uid in protected}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
         role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
@@ -295,8 +297,13 @@ class Comparison:
             deactivated_rows=self._rows_in(self._switched_off, _State.DEACTIVATED),
             unmanaged_rows=outside_rows,
             fields=self._fields,
-            visible=tuple(field for field in self._fields if field not in hidden),
+            visible=tuple(name for name in self._fields if name not in hidden),
+            protected_by=self._protected_by(outside),
         )
+
+    def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
+        every = pa.concat_arrays([self._uids, pa.array([*outside, *self._outside_deactivated], pa.string())])
+        return {pattern: tuple(sorted(set(_matching(every, [pattern])))) for pattern in self._protect}
 
     def _row(self, uid: str) -> int:
         return int(self._index.rows(pa.array([uid], pa.string()))[0])
@@ -389,9 +396,8 @@ class Comparison:
         return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
 
 
-def _matching(uids: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    array = pa.array(uids, pa.string())
-    found: list[str] = array.filter(pa.array(_matches(array, patterns))).to_pylist()
+def _matching(uids: pa.Array, patterns: Sequence[str]) -> list[str]:
+    found: list[str] = uids.filter(pa.array(_matches(uids, patterns))).to_pylist()
     return found
 
 

@@ -24,7 +24,7 @@ from reconcile.core.metadata import (
 )
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
-from reconcile.core.users import Record, as_json, fingerprint
+from reconcile.core.users import Record, Values, as_json, fingerprint
 
 __all__ = [
     "Create",
@@ -64,7 +64,9 @@ class Terms:
 
     `planned` are the classes that the plan has for this uid; `exact` is True for a saved plan, of which only
     what it says may happen; `keeps` are the fields that an empty desired value leaves alone; `compared` are
-    the managed fields, `visible` those of them that a fingerprint covers; `sent` says that a write of this
+    the managed fields, `visible` those of them that a fingerprint covers; `stuck` are those that earlier runs
+    could not make hold what is desired; `seen` is what the plan saw in the fields of all changes of this uid;
+    `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
     moved it since the plan, and `left_at` the time that this write left. With `freshness`, users that others
     touched after the export are left alone. `more` says that another change of this uid follows.
@@ -75,6 +77,8 @@ class Terms:
     keeps: frozenset[str]
     compared: tuple[str, ...]
     visible: tuple[str, ...]
+    stuck: frozenset[str] = frozenset()
+    seen: Values | None = None
     metadata_proven: bool = True
     sent: bool = False
     more: bool = False
@@ -132,14 +136,24 @@ def _decide_update(change: Change, look: Record, terms: Terms) -> Decision:
 def _moved(change: Change, look: Record, needed: tuple[str, ...], terms: Terms) -> str:
     """Say why the record is no longer one that this plan may write to; empty when it is."""
     if terms.exact:
-        expected = terms.expected or change.fingerprint
-        is_same = fingerprint(look.values, terms.visible) == expected
-        return "" if is_same else "the directory record moved since the plan"
+        return "" if _is_as_planned(change, look, terms) else "the directory record moved since the plan"
     if change.guard_class is GuardClass.ROLE_CHANGE and look.values.get("role") != change.before.get("role"):
         return "the role moved since the plan"
     unplanned = {classify(field, change.desired[field]) for field in needed} - terms.planned
     serious = sorted(unplanned - {GuardClass.UPDATE})
     return f"would now need a {serious[0]} that the plan did not have" if serious else ""
+
+
+def _is_as_planned(change: Change, look: Record, terms: Terms) -> bool:
+    """Whether the record is the one that the plan saw, or that one with other changes of the plan made since."""
+    found = fingerprint(look.values, terms.visible)
+    made = {
+        name: text
+        for name, text in (terms.seen or {}).items()
+        if name not in change.fields and look.values.get(name) == change.desired.get(name)
+    }
+    before = fingerprint({**look.values, **made}, terms.visible)
+    return found == terms.expected or change.fingerprint in {found, before}
 
 
 def _needed(change: Change, look: Record, terms: Terms) -> tuple[str, ...]:
@@ -150,6 +164,8 @@ def _needed(change: Change, look: Record, terms: Terms) -> tuple[str, ...]:
         if field in change.desired
         and change.desired[field] != look.values.get(field)
         and not (change.desired[field] is None and field in terms.keeps)
+        # What is known not to stick, and so was not planned, is no reason to leave the rest.
+        and not (field in terms.stuck and field not in change.fields)
     )
 
 

@@ -167,7 +167,7 @@ class Island:
         mode = Mode(
             exact=False,
             keeps=frozenset({"role"}),
-            may_reactivate=True,
+            ours=frozenset(change.uid for change in self.changes),
             settled=dict(state.outcomes(run_id)),
             open_intents=frozenset(state.open_intents(run_id)),
         )

@@ -11,7 +11,7 @@ from reconcile.sandbox import describe
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.profiles import PROFILES, Profile
-from tests.e2e.small_world import assert_untouched, flags
+from tests.e2e.small_world import EXPORT, assert_untouched, flags
 from tests.scale import dice, how_many
 
 # What no known call can do where the service answers like this: said as rejected, exit code 4.
@@ -44,6 +44,17 @@ def test_each_answer_to_an_open_question(world: Shell, sandbox: Sandbox, name: s
     assert applied.code == (4 if left else 0), (applied.out, applied.err)
     assert check.json["plan"]["create"] + check.json["plan"]["update"] <= len(left)
     assert_untouched(sandbox, before)
+
+
+def test_a_value_that_never_sticks_does_not_keep_the_rest_of_its_user_back(world: Shell, sandbox: Sandbox) -> None:
+    """Once such a user was skipped for ever: it would have needed a clear that the plan did not have."""
+    sandbox.switch(metadata_put="merge")
+    world("apply", "--yes", *flags())
+    world.write("users.csv", EXPORT.replace("homeless,Homeless", "homeless,Housed"))
+    again = world("apply", "--yes", "--json", *flags())
+
+    assert (again.code, again.json["outcomes"]["applied"]) == (0, 1), again.out
+    assert sandbox.users()["homeless"]["name"] == "Housed"
 
 
 def test_a_list_without_an_end_is_refused(world: Shell, sandbox: Sandbox) -> None:

@@ -88,7 +88,7 @@ def test_a_kill_behind_the_sealed_plan_does_not_pass_by_the_review(scene: Scene)
     settings.write_text(settings.read_text("utf-8").replace('name = "name"', 'name = "uid"'), "utf-8")
     assert scene.run(folder, *argv)[0] == 5
     scene.sandbox.clear_log()
-    _tamper(folder, f"UPDATE runs SET state = 'planning' WHERE run_id = '{newest(folder)}'")
+    _tamper(folder, f"UPDATE runs SET state = 'planning' WHERE run_id = '{newest(folder)}'")  # noqa: S608
     code, err = scene.run(folder, *RESUME)
 
     assert code == 5, err

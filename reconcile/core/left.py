@@ -1,0 +1,36 @@
+"""What a report says of users that are left alone: those that a rule protects, and those whom others switched off."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from reconcile.core.diff import Findings
+
+__all__ = ["USUALLY_PROTECTED", "banned_notes", "protection_notes"]
+
+USUALLY_PROTECTED = ("app_system",)  # CometChat's own; most apps do not show it
+
+_SHOWN = 5
+
+
+def protection_notes(findings: Findings) -> Iterator[str]:
+    """Say whom each pattern of policy.protect protects; one that matches nobody may be misspelt."""
+    for pattern, uids in findings.protected_by.items():
+        if uids:
+            yield f'protected by "{pattern}" (policy.protect): {len(uids)} users: {_listed(uids)}'
+        elif pattern not in USUALLY_PROTECTED and findings.unmanaged is not None:
+            yield f'policy.protect: "{pattern}" matches nobody; is it misspelt?'
+
+
+def banned_notes(findings: Findings, ours: Collection[str], *, reactivates: bool) -> Iterator[str]:
+    """Say who stays deactivated although our own deactivations are taken back (policy.deactivated)."""
+    off = findings.deactivated_rows["uid"]
+    others = [uid for uid in off if uid not in ours] if reactivates else []
+    if others:
+        yield (
+            f"{len(others)} users of the source were deactivated in CometChat, and not by our own runs; "
+            f"they are left as they are: {_listed(others)}"
+        )
+
+
+def _listed(uids: Sequence[str]) -> str:
+    more = f" and {len(uids) - _SHOWN} more" if len(uids) > _SHOWN else ""
+    return ", ".join(uids[:_SHOWN]) + more

@@ -1,0 +1,254 @@
+"""
+Random worlds: whatever stands in the directory, the export and the settings, and whatever the weather, the
+directory ends as an oracle says that knows the rules and not the code.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from reconcile.sandbox import describe
+from reconcile.sandbox.testing import Sandbox
+from tests.conftest import Result, Shell
+from tests.e2e.traces import creates_per_uid
+from tests.scale import dice, how_many
+from tests.worlds.drawing import AGE_S, Night, World, draw_world, export, settings
+from tests.worlds.oracle import Desired, Expected, Service, expect, read_rows
+
+PATIENCE_S = 30.0
+WRITES = "PUT,POST,DELETE"
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts prove nothing here; silence is told from slowness after a second."""
+    monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.005)
+    monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.02)
+    monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(1.0))
+
+
+@pytest.mark.parametrize("case", range(how_many(100, soak=10_000)))
+def test_a_world_ends_as_the_oracle_says(shell: Shell, sandbox: Sandbox, case: int) -> None:
+    """Managed fields as the export says, everything else as it was, and every report adds up."""
+    now_s = int((shell.folder / "users.csv").stat().st_mtime)
+    world = draw_world(dice(f"world {case}"), now_s)
+    answers = _answers(world)
+    sandbox.use_profile(world.profile)
+    sandbox.switch(**world.switches)
+    sandbox.load_users(world.directory)
+    service = Service(answers, now_s - AGE_S)
+    for night in world.nights:
+        service = _Play(world, night, shell, sandbox, service).run()
+
+
+def _answers(world: World) -> dict[str, str]:
+    from reconcile.sandbox.profiles import profile  # noqa: PLC0415
+
+    values = profile(world.profile)
+    return {row.name: str(getattr(values, row.name)) for row in describe()} | world.switches
+
+
+class _Play:
+    """One night of a world."""
+
+    def __init__(self, world: World, night: Night, shell: Shell, sandbox: Sandbox, service: Service) -> None:
+        self.world = world
+        self.night = night
+        self.shell = shell
+        self.sandbox = sandbox
+        self.service = service
+        self.is_fair = not night.weather and night.stop == "none"
+
+    def run(self) -> Service:
+        """Play it to its end, hold it against the oracle, and give what the next night has to know."""
+        self.sandbox.load_users(self.night.strangers)
+        self._write_files()
+        before, roles = self.sandbox.users(), frozenset(self.sandbox.roles())
+        desired = read_rows(self.world, self.night, roles)
+        expected = expect(self.world, self.night, desired, before, self.service)
+        self._check_plan(desired, expected, before)
+        self.sandbox.clear_log()
+        last = self._to_the_end()
+        after = self.sandbox.users()
+        self._check_users(expected, before, after)
+        later = self._next(before, after, expected)
+        self._check_rest(expect(self.world, self.night, desired, after, later), expected)
+        assert set(creates_per_uid(self.sandbox).values()) <= {1}
+        if self.is_fair:
+            assert last.json["outcomes"]["held"] >= sum(expected.counts[kind] for kind in expected.held)
+        return later
+
+    def _write_files(self) -> None:
+        path = self.shell.write("users.csv", export(self.world, self.night))
+        os.utime(path, (self.service.as_of, self.service.as_of))
+        self.shell.write("reconcile.toml", settings(self.world, self.night))
+
+    def _next(self, before: dict[str, Any], after: dict[str, Any], expected: Expected) -> Service:
+        off = {uid for uid, user in after.items() if user.get("deactivatedAt")}
+        ours = {uid for uid in off if uid in before and not before[uid].get("deactivatedAt")}
+        wrote = {
+            uid: user
+            for uid, user in after.items()
+            if user.get("updatedAt") != before.get(uid, {}).get("updatedAt")
+        }
+        wrote |= {uid: after[uid] for uid in after.keys() - before.keys()}
+        left_at = {uid: max(user["createdAt"], user.get("updatedAt") or 0) for uid, user in wrote.items()}
+        return Service(
+            self.service.answers,
+            self.service.as_of,
+            (self.service.switched_off & off) | ours,
+            {**self.service.left_at, **left_at},
+            self.service.stuck | expected.stuck,
+        )
+
+    # The runs
+
+    def _to_the_end(self) -> Result:
+        result = self._first()
+        self.sandbox.clear_faults()
+        self.sandbox.restore_key()
+        for _ in range(3):
+            if result.code != 8:
+                break
+            result = self._sound(self.shell("resume", "--json"))
+        for _ in range(0 if self.is_fair else 3):
+            result = self._apply()
+            if result.code in {0, 5}:
+                break
+        return result
+
+    def _first(self) -> Result:
+        for fault in self.night.weather:
+            self.sandbox.fault(**fault)
+        match self.night.stop:
+            case "revoke":
+                self.sandbox.fault("revoke_key", method=WRITES, path="/users*", nth=4)
+            case "deadline":
+                self.sandbox.fault("latency", low_ms=5, high_ms=20)
+                return self._apply("--set", "limits.deadline=0.4s")
+            case "kill":
+                return self._killed()
+        match self.night.way:
+            case "saved":
+                plan = self._sound(self._call("plan"))
+                return self._apply(run=plan.json["run_id"]) if plan.json["plan"]["create"] is not None else plan
+            case "canary":
+                canary = self._apply("--limit", "3")
+                return self._apply(run=canary.json["run_id"]) if canary.json["verdict"] == "canary" else canary
+            case _:
+                return self._apply()
+
+    def _call(self, *argv: str) -> Result:
+        flags = ("--json", "--accept-source")
+        return self.shell(*argv, *flags)
+
+    def _apply(self, *flags: str, run: str | None = None) -> Result:
+        named = () if run is None else (run,)
+        return self._sound(self._call("apply", *named, "--yes", "--accept-mapping", *flags))
+
+    def _killed(self) -> Result:
+        self.sandbox.fault("latency", low_ms=2, high_ms=8)
+        argv = [sys.executable, "-m", "reconcile", "apply", "--yes", "--accept-source", "--accept-mapping"]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(argv, stdout=quiet, stderr=quiet, env=dict(os.environ))
+        ends = time.monotonic() + PATIENCE_S
+        while process.poll() is None and self.sandbox.counters().writes < 5:
+            assert time.monotonic() < ends, "nothing happened"
+            time.sleep(0.005)  # noqa: TID251 - another process is at work
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.sandbox.clear_faults()
+        return (
+            self._sound(self.shell("resume", "--json")) if (self.shell.folder / "runs").exists() else self._apply()
+        )
+
+    def _sound(self, result: Result) -> Result:
+        """See that a report adds up, and that the exit code says what it says."""
+        assert result.code != 1, (result.out, result.err)
+        assert result.code in {0, 4, 5, 7, 8}, (result.out, result.err)
+        if "outcomes" not in result.json:
+            return result
+        report = result.json
+        assert report["broken_laws"] == []
+        told = report["outcomes"]
+        if told is None or result.code in {7, 8}:
+            return result
+        planned = sum(report["plan"][name] for name in ("create", "update", "reactivate", "deactivate"))
+        assert sum(told.values()) == planned
+        trouble = told["rejected"] + told["skipped"] + told["failed"] + (report["drift"]["unknown"] or 0)
+        is_canary = report["verdict"] == "canary"
+        assert result.code == (4 if trouble else 5 if told["held"] and not is_canary else 0), result.out
+        return result
+
+    # What is held against the oracle
+
+    def _check_plan(self, desired: Desired, expected: Expected, before: dict[str, Any]) -> None:
+        """The dry run has exactly the changes and the held classes that the rules say, and writes nothing."""
+        plan = self._sound(self._call("plan"))
+        report = plan.json
+        held = {name for name, guard in report["guards"].items() if guard["verdict"] == "held"}
+
+        assert self._planned() == set(expected.changes), self._differences(expected)
+        assert held == expected.held
+        assert report["source"]["quarantined"] == desired.quarantined
+        assert report["drift"]["unmanaged"] is not None
+        assert self.sandbox.users() == before
+
+    def _planned(self) -> set[tuple[str, str]]:
+        with self.shell.latest("changes.csv").open(encoding="utf-8", newline="") as file:
+            return {(row["uid"].removeprefix("'"), row["class"]) for row in csv.DictReader(file)}
+
+    def _differences(self, expected: Expected) -> str:
+        planned = self._planned()
+        return f"only planned: {planned - set(expected.changes)}; only expected: {set(expected.changes) - planned}"
+
+    def _check_users(self, expected: Expected, before: dict[str, Any], after: dict[str, Any]) -> None:
+        assert after.keys() >= before.keys(), "somebody was deleted"
+        for uid in sorted(after.keys() | expected.users.keys()):
+            if uid in expected.excused_users:
+                continue
+            lost = {name for user, name in expected.excused if user == uid}
+            found, wanted = after.get(uid), expected.users.get(uid)
+            if wanted == before.get(uid) and not lost:
+                assert found == wanted, uid
+            else:
+                assert _shown(found, lost) == _shown(wanted, lost), (uid, before.get(uid))
+
+    def _check_rest(self, rest: Expected, expected: Expected) -> None:
+        """A second plan is empty, but for what is held and what cannot be."""
+        check = self._call("plan", "--check")
+        planned = self._planned()
+
+        assert check.code in {0, 3}, check.out
+        assert planned <= set(rest.changes), (planned, rest.changes)
+        allowed = {uid for uid, _ in rest.excused | expected.excused} | expected.excused_users | rest.excused_users
+        left = {(uid, kind) for uid, kind in planned if uid not in allowed}
+        assert left == {(uid, kind) for uid, kind in rest.changes if uid not in allowed}
+        # The others were done; a class that was held may be under its limit now.
+        waiting = {uid for uid, kind in left if kind == "reactivate"}
+        assert {kind for uid, kind in left if uid not in waiting} <= expected.held
+
+
+def _shown(user: dict[str, Any] | None, lost: set[str]) -> Any:
+    """A user in a form in which equal is equal: no times of writes, no order of tags, none of what is excused."""
+    if user is None:
+        return None
+    shown = {name: value for name, value in user.items() if name not in {"updatedAt", "createdAt", "status"}}
+    shown["tags"] = sorted(set(user.get("tags") or []))
+    shown["deactivatedAt"] = bool(user.get("deactivatedAt"))
+    if lost & {name for name in lost if name.startswith("metadata.")}:
+        metadata = dict(user.get("metadata") or {})
+        for name in lost:
+            if name.startswith("metadata."):
+                metadata.pop(name.split(".")[1], None)
+        shown["metadata"] = metadata
+    shown["metadata"] = shown.get("metadata") or {}
+    return json.dumps({name: value for name, value in shown.items() if name not in lost}, sort_keys=True)
