@@ -11,9 +11,9 @@ import structlog
 
 from reconcile.apply.hands import Group, Hands, Mode, groups_of
 from reconcile.apply.switches import Switch
-from reconcile.apply.upserts import DID_NOT_STICK, Upserter
+from reconcile.apply.upserts import Upserter
 from reconcile.core.guards import GuardClass
-from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
 from reconcile.core.users import Record

@@ -7,17 +7,15 @@ import structlog
 
 from reconcile.apply.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
-from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Create, Terms, Update, Verification, decide, replacing_bodies, verify
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
-__all__ = ["DID_NOT_STICK", "Upserter", "short"]
+__all__ = ["Upserter", "short"]
 
 log = structlog.get_logger()
-
-DID_NOT_STICK = "did_not_stick"
 
 
 class Upserter:

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Outcome", "PastChange", "Settled", "empty_tally"]
+__all__ = ["DID_NOT_STICK", "Outcome", "PastChange", "Settled", "empty_tally"]
+
+
+DID_NOT_STICK = "did_not_stick"  # how the detail of a rejection begins that CometChat took and did not keep
 
 
 class Outcome(StrEnum):

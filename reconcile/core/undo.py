@@ -12,7 +12,7 @@ import msgspec
 
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import field_order
-from reconcile.core.outcome import Outcome, PastChange
+from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange
 from reconcile.core.plan import Action, Change, normal, restoring
 from reconcile.core.users import Record, fingerprint
 
@@ -78,7 +78,9 @@ def _with(deed: _Deed, past: PastChange) -> _Deed:
     action = Action(past.action)
     # A create that met a user which was there already, and so has a record before, was an update.
     if action is Action.CREATE and not past.before:
-        return _Deed(deed.uid, deed.before, deed.after, Action.CREATE)
+        # Whom CometChat did not take from us, another has made, where he is there now.
+        was_taken = past.outcome == Outcome.APPLIED or past.detail.startswith(DID_NOT_STICK)
+        return _Deed(deed.uid, deed.before, deed.after, Action.CREATE) if was_taken else deed
     if action in {Action.REACTIVATE, Action.DEACTIVATE} and past.outcome == Outcome.APPLIED:
         return _Deed(deed.uid, deed.before, deed.after, action)
     before = normal(past.before) | deed.before

@@ -89,7 +89,8 @@ class PlanFile:
         """Give the changes of each user whose first change is of this action, in plan order."""
         # Of the other users only the head of a line is read: several passes go over a plan.
         heads = ((head_of(line), line) for line in self._body())
-        for _, same in groupby(heads, key=lambda pair: pair[0].uid):
+        # The way back ends with deactivations, which may begin with the user whose updates came last.
+        for _, same in groupby(heads, key=lambda pair: (pair[0].uid, pair[0].action is Action.DEACTIVATE)):
             pairs = list(same)
             if pairs[0][0].action is action:
                 yield tuple(decode_change(line) for _, line in pairs)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from reconcile.core.outcome import PastChange
@@ -70,6 +71,15 @@ def test_a_create_that_met_a_user_is_undone_as_the_update_that_it_was() -> None:
     run = past("create", before={"name": "Old"}, after={"name": "New"})
 
     assert told(undo(run, kiwi=a_record(FIELDS, name="New")).changes) == [("update", "update", {"name": "Old"})]
+
+
+def test_a_user_whose_creation_was_refused_is_not_switched_off() -> None:
+    """Who is there now was made by another; what was taken without all of its values was made by us."""
+    refused = past("create", outcome="rejected", after={"name": "New"})
+    taken = msgspec.structs.replace(refused, detail="did_not_stick: name")
+
+    assert undo(refused, kiwi=a_record(FIELDS, name="By hand")) == Undoing((), ())
+    assert told(undo(taken, kiwi=a_record(FIELDS)).changes) == [("deactivate", "deactivate", {})]
 
 
 def test_switching_is_undone_by_switching() -> None:

@@ -57,6 +57,24 @@ def test_undo_of_an_undo_brings_the_run_back(world: Shell, sandbox: Sandbox) -> 
     assert state_of(sandbox) == after_run
 
 
+def test_a_user_that_was_woken_and_updated_ends_as_it_was(world: Shell, sandbox: Sandbox) -> None:
+    """Where it is the only one, too: its deactivation follows right behind its update in the plan."""
+    export = "uid,name\nsame,Same\n"
+    sandbox.load_users([{"uid": "solo", "name": "Old", "createdAt": 1_700_000_000}])
+    world.write("users.csv", export)
+    world("apply", "--yes", *LIMITS, *DEACTIVATE, "--set", "guards.deactivate={percent=100, floor=20}")
+    before = state_of(sandbox)
+    world.write("users.csv", export + "solo,New\n")
+    woken = world(
+        "apply", "--yes", "--json", *LIMITS, "--accept-mapping", "--set", "policy.deactivated=reactivate"
+    )
+    undone = world("undo", woken.json["run_id"], "--yes", "--json", *LIMITS)
+
+    assert woken.json["outcomes"]["applied"] == 2, woken.out
+    assert (undone.code, undone.json["outcomes"]["applied"]) == (0, 2), undone.out
+    assert state_of(sandbox) == before
+
+
 def test_undo_leaves_what_somebody_else_changed_since(world: Shell, sandbox: Sandbox) -> None:
     """That field stays and is counted; the others of the same user go back."""
     run_id = applied(world)
