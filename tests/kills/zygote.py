@@ -96,7 +96,7 @@ def _be(order: Order) -> None:
         main()
     except SystemExit as end:
         code = end.code
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
     if order.trace:
         Path(order.trace).write_text(str(steps[0]), "ascii")
