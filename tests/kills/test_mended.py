@@ -88,7 +88,7 @@ def test_a_kill_behind_the_sealed_plan_does_not_pass_by_the_review(scene: Scene)
     settings.write_text(settings.read_text("utf-8").replace('name = "name"', 'name = "uid"'), "utf-8")
     assert scene.run(folder, *argv)[0] == 5
     scene.sandbox.clear_log()
-    _tamper(folder, f"UPDATE runs SET state = 'planning' WHERE run_id = '{newest(folder)}'")  # noqa: S608
+    _tamper(folder, "UPDATE runs SET state = 'planning' WHERE run_id = (SELECT max(run_id) FROM runs)")
     code, err = scene.run(folder, *RESUME)
 
     assert code == 5, err
@@ -98,6 +98,10 @@ def test_a_kill_behind_the_sealed_plan_does_not_pass_by_the_review(scene: Scene)
 def test_users_that_could_not_be_seen_keep_a_saved_plan_from_switching_off(scene: Scene) -> None:
     """The plan says that somebody was unknown; once the run that adopted it did not know."""
     folder, _ = scene.set_up("apply")
+    export = folder / "users.csv"
+    rows = export.read_text("utf-8").splitlines(keepends=True)
+    # One that is missing is asked for by itself; more would be looked for by another walk.
+    export.write_text("".join(row for row in rows if not row.startswith("new-") or row[4] == "0"), "utf-8")
     scene.sandbox.fault("status", code=400, error="ERR_BAD", method="GET", path="/users/new-0")
     scene.run(folder, "plan", "--accept-source")
     scene.sandbox.clear_faults()

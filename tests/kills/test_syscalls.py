@@ -13,6 +13,8 @@ from tests.scale import dice, how_many
 
 CALLS = ("write", "pwrite64", "fdatasync", "fsync", "rename", "sendto")
 FAULTS = ("signal=KILL", "error=EIO", "error=ENOSPC")
+# A send that fails while the connection lives is no fault of this world, and httpcore waits half a minute for its answer.
+POINTS = [(call, fault) for fault in FAULTS for call in CALLS if call != "sendto" or fault == "signal=KILL"]
 CASES = how_many(24, soak=180)
 DOCUMENTED = {-KILL, 0, 2, 4, 7, 8}
 
@@ -35,7 +37,7 @@ def test_a_system_call_that_fails_is_survived(
     scene: Scene, strace: str, case: int, record_property: Callable[[str, object], None]
 ) -> None:
     """A documented exit code or a kill, whole files, a sound journal; then the same end as undisturbed."""
-    call, fault = CALLS[case % len(CALLS)], FAULTS[case // len(CALLS) % len(FAULTS)]
+    call, fault = POINTS[case % len(POINTS)]
     number = dice(f"syscalls/{case}").randint(1, 30 if call in {"write", "pwrite64"} else 10)
     seen = scene.undisturbed("apply")
     folder, argv = scene.set_up("apply")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Started:
     _warm: "Warm"
     began: float
     code: int | None = None
+    awaited: bool = False
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal. It is not waited for here, so the process is there, dead or alive."""
@@ -34,7 +36,9 @@ class Started:
     def wait(self) -> int:
         """Wait for the end and give the exit code; minus the signal where one killed it."""
         if self.code is None:
-            self.code = self._warm.ask({"wait": self.pid})
+            # A wait that a time-out broke off is still being answered.
+            again, self.awaited = self.awaited, True
+            self.code = self._warm.hear() if again else self._warm.ask({"wait": self.pid})
         return self.code
 
 
@@ -51,7 +55,7 @@ class Warm:
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
-        assert self._read() == "ready"
+        assert self.hear() == "ready"
 
     def start(self, cwd: Path, env: dict[str, str], *argv: str, **more: Any) -> Started:
         """Start one command; `more` are the further words of an `Order`."""
@@ -67,7 +71,8 @@ class Warm:
         """Kill what a test that failed has left running."""
         for started in self._started:
             if started.code is None:
-                started.send(signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    started.send(signal.SIGKILL)
                 started.wait()
         self._started.clear()
 
@@ -76,9 +81,10 @@ class Warm:
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(request) + b"\n")
         self._process.stdin.flush()
-        return self._read()
+        return self.hear()
 
-    def _read(self) -> Any:
+    def hear(self) -> Any:
+        """Give the next answer."""
         assert self._process.stdout is not None
         return msgspec.json.decode(self._process.stdout.readline())
 

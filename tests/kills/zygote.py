@@ -12,7 +12,9 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -94,10 +96,13 @@ def _be(order: Order) -> None:
         main()
     except SystemExit as end:
         code = end.code
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
     if order.trace:
         Path(order.trace).write_text(str(steps[0]), "ascii")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code or 0)
 
 
