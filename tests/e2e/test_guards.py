@@ -199,7 +199,7 @@ def test_a_release_still_leaves_who_was_moved_by_another(nights: Nights) -> None
 
 
 def test_a_reviewed_plan_that_was_stopped_between_two_changes_of_a_user_is_finished(nights: Nights) -> None:
-    """Once the second was skipped after resume, because the first had moved the record."""
+    """Its second change meets the record that the first one left before the stop."""
     load(nights, 1, name="Old", role="premium")
     plan = nights.run(1, plan="default").json["run_id"]
     nights.sandbox.fault("revoke_key", method="PUT", path="/users/*", nth=2)
