@@ -156,5 +156,5 @@ class Form(Fields):
 def _object_in(text: str) -> object:
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text

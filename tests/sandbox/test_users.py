@@ -116,6 +116,7 @@ def test_an_auth_token_comes_only_when_asked_for(api: httpx.Client) -> None:
         ({"link": "https://example.com/" + "l" * 3_000}, "link"),
         ({"metadata": "no object"}, "metadata"),
         ({"metadata": ["a"]}, "metadata"),
+        ({"metadata": "[" * 4_000 + "]" * 4_000}, "metadata"),
         ({"metadata": {"a": "x" * 5_200}}, "metadata"),
         ({"tags": "a"}, "tags"),
         ({"tags": [str(n) for n in range(26)]}, "tags"),
@@ -145,10 +146,10 @@ def test_all_broken_rules_are_told_at_once(api: httpx.Client) -> None:
     assert complaints(api.post("/users", json={"avatar": "x"})).keys() == {"uid", "name", "avatar"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"'])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b'{"uid": "\xff"}', b'{"a":' + b"[" * 9_000])
 def test_a_body_that_is_no_object_is_refused(api: httpx.Client, body: bytes) -> None:
     """
-    Broken JSON, and JSON that is no object, are validation errors.
+    JSON that is broken, no Unicode or too deep, and JSON that is no object, are validation errors.
     """
     assert complaints(api.post("/users", content=body)).keys() == {"body"}
 
