@@ -154,15 +154,19 @@ def test_a_body_that_is_no_object_is_refused(api: httpx.Client, body: bytes) -> 
     assert complaints(api.post("/users", content=body)).keys() == {"body"}
 
 
-def test_every_validation_error_has_the_same_message(api: httpx.Client) -> None:
+def test_every_validation_error_has_the_same_message(api: httpx.Client, sandbox: Sandbox) -> None:
     """
-    A body that is too large is one of them.
+    A body that is too large is one of them, and a uid that is taken where it is told like that.
     """
     bodies = [{}, {"uid": "a b", "name": "A"}, {"uid": "a", "name": "A", "metadata": {"a": "x" * 11_000}}]
     errors = [api.post("/users", json=body).json()["error"] for body in bodies]
 
+    sandbox.load_users([ANN])
+    sandbox.switch(conflict_code="ERR_BAD_REQUEST")
+    errors.append(api.post("/users", json=ANN).json()["error"])
+
     assert {(error["code"], error["message"]) for error in errors} == {("ERR_BAD_REQUEST", errors[0]["message"])}
-    assert [list(error["details"]) for error in errors] == [["uid", "name"], ["uid"], ["body"]]
+    assert [list(error["details"]) for error in errors] == [["uid", "name"], ["uid"], ["body"], ["uid"]]
 
 
 def test_only_a_validation_error_has_details(api: httpx.Client) -> None:
