@@ -14,7 +14,7 @@ from reconcile.sandbox import bulk_calls, import_calls, role_calls, user_calls
 from reconcile.sandbox.answers import Answer, Refusal, refused
 from reconcile.sandbox.calls import Call
 from reconcile.sandbox.keys import admit
-from reconcile.sandbox.limiter import Group, rate_headers
+from reconcile.sandbox.limiter import Group, Spending, rate_headers
 from reconcile.sandbox.world import World
 
 __all__ = ["Endpoint", "endpoint_of", "group_of", "respond"]
@@ -92,19 +92,21 @@ def respond(world: World, call: Call, endpoint: Endpoint) -> Answer:
     group = group_of(endpoint, world)
     cost = bulk_calls.bulk_cost(call.body, world) if endpoint.is_bulk else 1
     spending = world.limiter.spend(group, cost, now, switches)
-    answer = _judge(world, call, endpoint) if spending.allowed else _too_many(group, spending.limit)
+    answer = _judge(world, call, endpoint) if spending.allowed else _too_many(group, spending, now)
     return replace(answer, headers=answer.headers + rate_headers(spending, now, switches))
 
 
 def _judge(world: World, call: Call, endpoint: Endpoint) -> Answer:
     may_create = endpoint.handler is user_calls.create
     try:
-        admit(world.keys, call.key, call.app_id, may_create=may_create, switches=world.switches)
+        if endpoint not in (_NOWHERE, _WRONG_VERSION):
+            admit(world.keys, call.key, call.app_id, may_create=may_create, switches=world.switches)
         return endpoint.handler(world, call)
     except Refusal as refusal:
         return refusal.answer
 
 
-def _too_many(group: Group, limit: int) -> Answer:
-    message = f"Too many requests: the limit is {limit} {group} requests a minute."
+def _too_many(group: Group, spending: Spending, now: float) -> Answer:
+    limit, wait_s = spending.limit, spending.wait_s(now)
+    message = f"Too many requests: the limit is {limit} {group} requests a minute. Try again in {wait_s} seconds."
     return refused(429, "ERR_TOO_MANY_REQUESTS", message).answer

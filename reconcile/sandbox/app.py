@@ -5,6 +5,7 @@ Owns the way of one request from the wire to the world and back, and the entry i
 """
 
 import asyncio
+import logging
 from random import Random
 
 from starlette.applications import Starlette
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from reconcile.sandbox.answers import Answer
+from reconcile.sandbox.answers import Answer, refused
 from reconcile.sandbox.api import Endpoint, endpoint_of, group_of, respond
 from reconcile.sandbox.calls import Call
 from reconcile.sandbox.control import control_routes
@@ -25,12 +26,16 @@ from reconcile.sandbox.world import World
 
 __all__ = ["make_app"]
 
+_log = logging.getLogger(__name__)
+
 
 def make_app(world: World) -> Starlette:
     """
     Return the application that serves one world.
     """
-    return Starlette(routes=[Mount("/_sandbox", routes=control_routes(world)), Mount("/", app=LookAlike(world))])
+    application = Starlette(routes=[Mount("/_sandbox", routes=control_routes(world))])
+    application.router.default = LookAlike(world)  # and no route, since a target need not begin with a slash
+    return application
 
 
 class LookAlike:
@@ -65,10 +70,18 @@ class LookAlike:
 def _carry_out(world: World, call: Call, due: list[Fault]) -> Outcome:
     endpoint = endpoint_of(call)
     world.journal.arrived(group_of(endpoint, world), world.clock.now())
-    outcome = _weathered(world, call, endpoint, due)
+    outcome = _answered(world, call, endpoint, due)
     status = outcome.status if isinstance(outcome, Answer) else None
     world.journal.answered(_entry(world, call, endpoint, status, due))
     return outcome
+
+
+def _answered(world: World, call: Call, endpoint: Endpoint, due: list[Fault]) -> Outcome:
+    try:
+        return _weathered(world, call, endpoint, due)
+    except Exception:  # noqa: BLE001 - a client that gets no JSON cannot tell what happened
+        _log.exception("The sandbox has a defect.")
+        return refused(500, "ERR_EXCEPTION", "The sandbox has a defect; its log says more.").answer
 
 
 def _weathered(world: World, call: Call, endpoint: Endpoint, due: list[Fault]) -> Outcome:

@@ -7,9 +7,10 @@ handle in `handle`.
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,6 +26,7 @@ from reconcile.sandbox.world import World
 __all__ = ["control_routes", "read_users"]
 
 _JSON_LINES = "application/jsonl"
+_YEAR_9999 = 253_402_300_799  # no later date can be written into a header
 
 
 class _KeysWish(Struct, forbid_unknown_fields=True):
@@ -33,8 +35,12 @@ class _KeysWish(Struct, forbid_unknown_fields=True):
     revoked: bool | None = None
 
 
+class _LogWish(Struct, forbid_unknown_fields=True):
+    keep: bool = True
+
+
 class _ClockWish(Struct, forbid_unknown_fields=True):
-    now: float | None = None
+    now: Annotated[float, Meta(ge=0, le=_YEAR_9999)] | None = None
     advance: float = 0.0
     run: bool = False
 
@@ -129,7 +135,7 @@ class _Control:
         return msgspec.json.Encoder().encode_lines(self._world.journal.entries)
 
     def keep_log(self, body: bytes) -> object:
-        keep = msgspec.json.decode(body, type=dict[str, bool]).get("keep", True)
+        keep = msgspec.json.decode(body, type=_LogWish).keep
         self._world.journal.keeps_entries = keep
         return {"keep": keep}
 

@@ -25,6 +25,7 @@ from reconcile.sandbox.world import World
 __all__ = ["Drop", "Outcome", "after", "before", "delay_s", "kind_of"]
 
 _MEBIBYTE = 1024 * 1024
+_BODILESS = (204, 304)  # HTTP forbids a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def _ending(fault: faults.Status | faults.Reset | faults.Silence) -> Outcome:
 
 def _status(fault: faults.Status) -> Answer:
     answer = refused(fault.code, fault.error, "Something went wrong.").answer
-    if fault.body != "json":
+    if fault.code in _BODILESS:
+        answer = Answer(fault.code, b"")
+    elif fault.body != "json":
         page = f"<html><head><title>{fault.code}</title></head><body><h1>{fault.code}</h1></body></html>"
         body = page.encode() if fault.body == "html" else b""
         answer = Answer(fault.code, body, ((b"content-type", b"text/html"),))
@@ -153,23 +156,26 @@ def _page_in(query: str) -> int:
 
 
 def _claiming_page(body: bytes, page: int) -> bytes:
-    value = msgspec.json.decode(body)
-    if (shown := _pagination(value)) is not None:
-        shown["current_page"] = page
+    if (value := _list_in(body)) is None:
+        return body
+    value["meta"]["pagination"]["current_page"] = page
     return msgspec.json.encode(value)
 
 
 def _without_last(body: bytes, rows: int) -> bytes:
-    value = msgspec.json.decode(body)
-    if (shown := _pagination(value)) is not None:
-        value["data"] = value["data"][:-rows]
-        shown["count"] = len(value["data"])
+    if (value := _list_in(body)) is None:
+        return body
+    value["data"] = value["data"][:-rows]
+    value["meta"]["pagination"]["count"] = len(value["data"])
     return msgspec.json.encode(value)
 
 
-def _pagination(value: dict[str, Any]) -> dict[str, int] | None:
-    pagination: dict[str, int] | None = value.get("meta", {}).get("pagination")
-    return pagination
+def _list_in(body: bytes) -> dict[str, Any] | None:
+    try:
+        value: dict[str, Any] = msgspec.json.decode(body)
+    except ValueError:
+        return None  # another fault was there first
+    return value if "pagination" in value.get("meta", {}) else None
 
 
 def _mutate(fault: faults.MutateDirectory, world: World) -> None:

@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+HeaderText = Annotated[str, Meta(pattern=r"\A([!-~]([ -~]*[!-~])?)?\Z")]  # what HTTP can carry
 
 
 class _Rule(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
@@ -62,7 +64,7 @@ class Status(_Timed, frozen=True, tag="status"):
     code: Annotated[int, Meta(ge=200, le=599)] = 500
     body: Literal["json", "html", "empty"] = "json"
     error: str = "ERR_EXCEPTION"
-    retry_after: str | None = None  # sent as it stands, sense or nonsense
+    retry_after: HeaderText | None = None  # sent as it stands, sense or nonsense
 
 
 class Reset(_Timed, frozen=True, tag="reset"):
@@ -110,7 +112,7 @@ class WrongContentType(_Rule, frozen=True, tag="wrong_content_type"):
     The answer says that it is something else than JSON.
     """
 
-    content_type: str = "text/html; charset=UTF-8"
+    content_type: HeaderText = "text/html; charset=UTF-8"
 
 
 class HugeBody(_Rule, frozen=True, tag="huge_body"):
@@ -180,9 +182,9 @@ class MutateDirectory(_Rule, frozen=True, tag="mutate_directory"):
     Somebody else changes users, just before this request: as many of each as is said, chosen by the seed.
     """
 
-    create: int = 0
-    deactivate: int = 0
-    rename: int = 0
+    create: Count = 0
+    deactivate: Count = 0
+    rename: Count = 0
     reorder: bool = False
 
 

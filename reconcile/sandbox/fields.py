@@ -38,7 +38,7 @@ def read_object(body: bytes, switches: Switches) -> dict[str, Any]:
         raise invalid(details, status=int(switches.body_over))
     try:
         value = _decode(body or b"{}")
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # broken, of no Unicode, or too deep
         raise unfit("body", "The body must be valid JSON.") from error
     if not isinstance(value, dict):
         raise unfit("body", "The body must be a JSON object.")

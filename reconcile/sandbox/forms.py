@@ -69,9 +69,9 @@ class Form(Fields):
         else:
             self.complain("role", "The selected role is invalid.")
 
-    def metadata(self) -> None:
+    def metadata(self, *, limit: int | None = MAX_METADATA) -> None:
         """
-        Read the metadata, an object or its JSON text.
+        Read the metadata, an object or its JSON text; the limit is in bytes, where the switch does not say another.
         """
         if not self.is_sent("metadata"):
             return
@@ -81,18 +81,19 @@ class Form(Fields):
         if value != [] and not isinstance(value, dict):
             self.complain("metadata", "The metadata must be an object.")
             return
-        self._check_size(value)
+        self._check_size(value, limit)
         self.changes["metadata"] = value or self._empty_metadata()
 
     def settings(self) -> None:
         """
         Read the settings of a role.
         """
-        value = self.body.get("settings", UNSET)
-        if value is not UNSET and not isinstance(value, dict):
+        if not self.is_sent("settings"):
+            return
+        if isinstance(self.body["settings"], dict):
+            self.changes["settings"] = self.body["settings"]
+        else:
             self.complain("settings", "The settings must be an object.")
-        elif value is not UNSET:
-            self.changes["settings"] = value
 
     def tags(self) -> None:
         """
@@ -140,10 +141,10 @@ class Form(Fields):
         if self.switches.unset_and_set == "unset_wins" or field not in self.changes:
             self.changes[field] = UNSET
 
-    def _check_size(self, metadata: object) -> None:
+    def _check_size(self, metadata: object, limit: int | None) -> None:
         encoded = _encode(metadata)
         if self.switches.metadata_limit == "5_kb":
-            if len(encoded) > MAX_METADATA:
+            if limit is not None and len(encoded) > limit:
                 self.complain("metadata", "The metadata may not be greater than 5 kilobytes.")
         elif len(encoded.decode()) > MAX_METADATA_OLD:
             self.complain("metadata", f"The metadata may not be greater than {MAX_METADATA_OLD} characters.")
@@ -156,5 +157,5 @@ class Form(Fields):
 def _object_in(text: str) -> object:
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text

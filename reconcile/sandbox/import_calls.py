@@ -1,7 +1,8 @@
 """
 POST /data_import/users: many users in one call, with the times they were created at.
 
-Owns the reading of the map and the verdict on each of its entries. The answer is 200 whatever became of them.
+Owns the reading of the map and the verdict on each of its entries. The answer is 200 whatever became of them,
+unless the switches let a bad one end the call.
 """
 
 from typing import Any
@@ -48,6 +49,8 @@ def _outcome(world: World, uid: str, entry: object) -> dict[str, Any]:
     try:
         user = _take_in(world, uid, entry)
     except Refusal as refusal:
+        if world.switches.import_failure == "aborts":
+            raise refused(500, "ERR_EXCEPTION", f"The import ended at the uid {uid}.") from refusal
         error = msgspec.json.decode(refusal.answer.body)["error"]
         return {"success": False} | (error if world.switches.import_failure == "flat" else {"error": error})
     shown = see(user, sight_of("echo", world.switches))
@@ -58,14 +61,13 @@ def _outcome(world: World, uid: str, entry: object) -> dict[str, Any]:
 def _take_in(world: World, uid: str, entry: object) -> User:
     if not isinstance(entry, dict) or entry.get("uid") != uid:
         raise _bad_format()
-    form = Form(entry, world.switches)
+    form = Form({field: value for field, value in entry.items() if field != "statusMessage"}, world.switches)
     form.identifier("uid")
     form.name(required=True)
     written(form, world)
     for field in _TIMES:
         form.time(field)
     changes = form.settle()
-    changes.pop("statusMessage", None)
     there = world.users.get(changes["uid"])
     if there is None:
         return new_user(world, changes)

@@ -59,6 +59,12 @@ class Spending:
     remaining: int
     resets_at_s: float
 
+    def wait_s(self, now: float) -> int:
+        """
+        Return the whole seconds until the budget is there again, at least 1.
+        """
+        return max(1, math.ceil(self.resets_at_s - now))
+
 
 class _Budget:
     """
@@ -151,5 +157,5 @@ def _refusal_headers(spending: Spending, now: float, switches: Switches) -> list
     reset = b"%d" % math.ceil(spending.resets_at_s)
     headers = [(name, reset) for _, _, name in _NAMES[switches.rate_headers]]
     if switches.retry_after == "sent":
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(spending.resets_at_s - now))))
+        headers.append((b"retry-after", b"%d" % spending.wait_s(now)))
     return headers

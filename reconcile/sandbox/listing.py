@@ -5,6 +5,7 @@ Owns the list's parameters, its filters and its pagination, with the traps that 
 describes: `total_pages` is no count of pages, and `total` is 0 unless it was asked for.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -22,6 +23,8 @@ __all__ = ["DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Parameters", "list_users", "pagi
 
 DEFAULT_PER_PAGE = 100
 MAX_PER_PAGE = 1_000
+
+_is_whole = re.compile(r"-?[0-9]{1,18}").fullmatch  # no more than PHP's own integers hold
 
 Filter = Callable[[User], bool]
 
@@ -66,7 +69,7 @@ class Parameters:
         text = self.text(name)
         if not text:
             return default
-        if not text.removeprefix("-").isdecimal():
+        if not _is_whole(text):
             raise invalid({name: [f"The {name} must be an integer."]})
         return int(text)
 

@@ -91,5 +91,5 @@ def _not_found(role: str) -> Refusal:
 
 def _read_rest(form: Form) -> None:
     form.text("description", MAX_DESCRIPTION)
-    form.metadata()
+    form.metadata(limit=None)  # two pages differ: none but the body's, or 1,600 characters
     form.settings()

@@ -24,7 +24,7 @@ class _Watch:
         self.fired = 0
         self._seen = 0
         self._random = Random(fault.seed)  # noqa: S311 - weather, not a secret
-        self._methods = frozenset(fault.method.upper().split(","))
+        self._methods = frozenset(method.strip() for method in fault.method.upper().split(","))
 
     def is_due(self, call: Call) -> bool:
         if not self._matches(call):

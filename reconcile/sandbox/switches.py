@@ -37,8 +37,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["active", "all"], Ask("Q2", "inferred", "users that the list shows without a flag")
     ] = "active"
     deactivated_flags: Annotated[
-        Literal["honoured", "ignored"],
-        Ask("Q2", "documented", "onlyDeactivated and withDeactivated in the list"),
+        Literal["honoured", "ignored"], Ask("Q2", "documented", "onlyDeactivated and withDeactivated in a list")
     ] = "honoured"
     create_over_deactivated: Annotated[
         Literal["conflict", "revive"], Ask("Q3", "inferred", "POST of a uid that a deactivated user has")
@@ -182,7 +181,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth_only_create: Annotated[
         Literal["allowed", "refused"], Ask("Q21", "disputed", "POST /users with an authOnly key")
     ] = "allowed"
-    empty_key_status: Annotated[Literal["401", "400"], Ask("Q22", "inferred", "status without a key")] = "401"
+    empty_key_status: Annotated[Literal["401", "400"], Ask("Q22", "unknown", "status without a key")] = "401"
     unknown_key_status: Annotated[
         Literal["401", "404"], Ask("Q22", "recorded", "status of a key that nobody has")
     ] = "401"
@@ -196,7 +195,8 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["error", "overwrite"], Ask("Q23", "disputed", "import of a uid that is taken")
     ] = "error"
     import_failure: Annotated[
-        Literal["error_object", "flat"], Ask("Q24", "unknown", "shape of a failed entry of an import")
+        Literal["error_object", "flat", "aborts"],
+        Ask("Q24", "unknown", "a failed entry of an import; aborts: 500, and the entries before it are in"),
     ] = "error_object"
     import_nesting: Annotated[
         Literal["once", "twice"], Ask("Q24", "documented", "how often data stands in an imported entry")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from reconcile.sandbox.answers import Answer, Refusal, data, refused, uid_not_found
+from reconcile.sandbox.answers import Answer, Refusal, data, invalid, refused, uid_not_found
 from reconcile.sandbox.calls import Call
 from reconcile.sandbox.fields import read_object
 from reconcile.sandbox.forms import Changes, Form
@@ -143,9 +143,10 @@ def taken(uid: str, switches: Switches) -> Refusal:
     """
     Return the refusal of a uid that somebody has, active or not.
     """
-    message = f"The uid {uid} is taken. Please use another uid."
-    details = {"uid": ["The uid has already been taken."]} if switches.conflict_code == "ERR_BAD_REQUEST" else None
-    return refused(int(switches.conflict_status), switches.conflict_code, message, details)
+    status = int(switches.conflict_status)
+    if switches.conflict_code == "ERR_BAD_REQUEST":
+        return invalid({"uid": ["The uid has already been taken."]}, status=status)
+    return refused(status, switches.conflict_code, f"The uid {uid} is taken. Please use another uid.")
 
 
 def _revive(world: World, user: User, changes: Changes) -> User:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reconcile.sandbox.answers import Answer
+from reconcile.sandbox.answers import Answer, unfit
 from reconcile.sandbox.calls import Call, split_version
 from reconcile.sandbox.effects import Drop
 
@@ -42,6 +42,15 @@ class SandboxProtocol(H11Protocol):
             await application(scope, receive, send)
 
         self.app = with_transport
+
+    def send_400_response(self, msg: str) -> None:
+        """
+        Answer what is no HTTP with JSON, too, and hang up.
+        """
+        answer = unfit("request", msg).answer
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(answer.body), answer.body))
+        self.transport.close()
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call:

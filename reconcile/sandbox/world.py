@@ -102,8 +102,10 @@ class World:
 
     def drop_role(self, role: str) -> None:
         """
-        Delete a role; whether its users fall back to the built-in one is a switch.
+        Delete a role, but for the built-in one; whether its users fall back to that is a switch.
         """
+        if role == DEFAULT_ROLE:
+            return
         self.roles.by_id.pop(role, None)
         if self.switches.role_deleted == "default":
             for user in self.users.by_uid.values():

@@ -245,9 +245,13 @@ def imported(count: int, **fields: object) -> Probe:
 
 def import_failure(api: httpx.Client, sandbox: Sandbox) -> object:
     """
-    Probe where a failed entry of an import has its code.
+    Probe where a failed entry of an import has its code, or which of its neighbours have landed after a 500.
     """
-    entry = api.post("/data_import/users", json={"users": {"a": {}}}).json()["data"]["a"]
+    users = {"ann": ANN, "a": {}, "zoe": {"uid": "zoe", "name": "Zoe"}}
+    answer = api.post("/data_import/users", json={"users": users})
+    if not answer.is_success:
+        return error(answer), list(sandbox.users())
+    entry = answer.json()["data"]["a"]
     return "code" in entry, "error" in entry
 
 

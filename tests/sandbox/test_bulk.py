@@ -112,6 +112,17 @@ def test_a_bad_entry_does_not_stop_the_others(
     assert outcome["new"]["success"] is True
 
 
+@pytest.mark.parametrize("message", ["", None, 5])
+def test_an_import_does_not_look_at_a_status_message(api: httpx.Client, sandbox: Sandbox, message: object) -> None:
+    """
+    It is no field of an import, so that nothing can be wrong with it.
+    """
+    sandbox.switch(null_value="reject")
+    outcome = imported(api, ann={"uid": "ann", "name": "Ann", "statusMessage": message})
+
+    assert outcome["ann"]["success"] is True
+
+
 @pytest.mark.parametrize("users", [None, [], {}, [{"uid": "a", "name": "A"}]])
 def test_an_import_is_a_map(api: httpx.Client, users: object) -> None:
     """

@@ -210,6 +210,19 @@ def test_the_clock_can_be_set_moved_and_let_run(control: httpx.Client, api: http
     assert control.get("/clock").json()["now"] > NOON + 90
 
 
+@pytest.mark.parametrize(
+    ("path", "wish"), [("/clock", {"now": 1e18}), ("/clock", {"now": -1}), ("/log", {"kept": False})]
+)
+def test_a_wish_that_makes_no_sense_is_refused(
+    control: httpx.Client, api: httpx.Client, path: str, wish: dict[str, Any]
+) -> None:
+    """
+    A date that no header can hold, and a misspelt word, change nothing.
+    """
+    assert control.put(path, json=wish).status_code == 400
+    assert api.get("/roles").status_code == 200
+
+
 def test_a_running_clock_can_run_ahead(sandbox: Sandbox, control: httpx.Client) -> None:
     """
     Advancing does not stop the clock.

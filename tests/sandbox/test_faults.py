@@ -50,7 +50,7 @@ def statuses(api: httpx.Client, requests: int = 6) -> list[int]:
         ({"probability": 1}, [500] * 6),
         ({"path": "/users*"}, [200] * 6),
         ({"method": "PUT,POST"}, [200] * 6),
-        ({"method": "post,get", "path": "/ro*"}, [500] * 6),
+        ({"method": "post, get", "path": "/ro*"}, [500] * 6),
         ({"query": "page"}, [200] * 6),
     ],
 )
@@ -79,7 +79,17 @@ def test_chance_is_the_same_for_the_same_seed(api: httpx.Client, sandbox: Sandbo
     assert set(runs[0]) == {200, 500}
 
 
-@pytest.mark.parametrize("given", [{"kind": "storm"}, {"kind": "status", "cod": 5}, {"kind": "reset", "nth": 0}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": "storm"},
+        {"kind": "status", "cod": 5},
+        {"kind": "reset", "nth": 0},
+        {"kind": "status", "retry_after": "5\r\nx-more: 1"},
+        {"kind": "wrong_content_type", "content_type": "\u20ac"},
+        {"kind": "mutate_directory", "deactivate": -1},
+    ],
+)
 def test_a_fault_that_does_not_exist_is_refused(sandbox: Sandbox, given: dict[str, Any]) -> None:
     """
     A wrong kind, parameter or value is an error where it is ordered.
@@ -343,3 +353,47 @@ def test_several_faults_strike_one_request(api: httpx.Client, sandbox: Sandbox) 
 
     assert (answer.headers["content-type"], answer.json()["data"]) == ("text/plain", [])
     assert sandbox.log()[-1].faults == ["wrong_content_type", "short_page"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [{"kind": "truncated_json"}, {"kind": "cut_gzip"}, {"kind": "status", "when": "after", "body": "html"}],
+)
+@pytest.mark.parametrize("second", ["short_page", "repeat_page"])
+def test_a_fault_of_lists_leaves_alone_what_is_none_any_more(
+    api: httpx.Client, sandbox: Sandbox, first: dict[str, Any], second: str
+) -> None:
+    """
+    What another fault has done to the answer stays as if it were alone.
+    """
+    sandbox.fault(**first)
+    with api.stream("GET", "/users") as alone:
+        before = b"".join(alone.iter_raw())
+    sandbox.fault(second)
+    with api.stream("GET", "/users") as both:
+        after = b"".join(both.iter_raw())
+
+    assert (both.status_code, after) == (alone.status_code, before)
+
+
+@pytest.mark.parametrize("code", [204, 304])
+def test_a_status_that_has_no_body_leaves_the_connection_whole(
+    api: httpx.Client, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """
+    The body is left out where HTTP forbids one.
+    """
+    sandbox.fault("status", code=code)
+    answer = api.get("/users")
+
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (code, b"", "0")
+    assert caplog.text == ""
+
+
+def test_nobody_can_delete_the_built_in_role(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    It is there after a fault that names it, too.
+    """
+    sandbox.fault("delete_role", role="default")
+
+    assert [role["role"] for role in api.get("/roles").json()["data"]] == ["default"]

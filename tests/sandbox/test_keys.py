@@ -55,6 +55,14 @@ def test_the_narrow_key_may_do_nothing_but_create(sandbox: Sandbox, method: str,
     assert ask(sandbox, method, path, apikey=sandbox.auth_only_key) == (403, "AUTH_ERR_NO_ACCESS")
 
 
+def test_the_path_is_checked_before_the_key(sandbox: Sandbox) -> None:
+    """
+    Without a key a path that does not exist is a 404, and so is another version.
+    """
+    assert ask(sandbox, path="/nowhere") == (404, "ERR_API_NOT_FOUND")
+    assert ask(sandbox, path="/../v9/users") == (404, "ERR_INVALID_API_VERSION")
+
+
 def test_an_app_id_is_checked_where_one_is_known(sandbox: Sandbox) -> None:
     """
     A sandbox without an app id takes any; one that was told its id takes that, or none.

@@ -2,6 +2,8 @@
 Promises about the rate limits, told by a clock that the test moves.
 """
 
+import re
+
 import httpx
 import pytest
 
@@ -135,6 +137,17 @@ def test_the_pace_is_the_most_in_any_minute(api: httpx.Client, tight: Sandbox) -
     assert tight.pace()["standard"].most_in_a_minute == 11
     assert tight.pace()["standard"].requests == 12
     assert tight.pace()["core"].requests == 0
+
+
+def test_a_spent_budget_is_told_in_prose_too(api: httpx.Client, tight: Sandbox) -> None:
+    """
+    The message of a 429 has the limit and the seconds to wait, which may be all that an import tells.
+    """
+    tight.set_limits(data_import=0)
+    tight.switch(retry_after="absent", rate_headers="none")
+    message = api.post("/data_import/users", json={}).json()["error"]["message"]
+
+    assert [int(number) for number in re.findall(r"[0-9]+", message)] == [0, 48]
 
 
 def test_a_limit_that_does_not_exist_is_refused(tight: Sandbox) -> None:

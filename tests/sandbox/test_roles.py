@@ -47,6 +47,30 @@ def test_a_role_lives_from_create_to_delete(api: httpx.Client, sandbox: Sandbox)
     assert api.get("/roles/pro").json()["error"]["code"] == "ERR_ROLE_NOT_FOUND"
 
 
+def test_the_metadata_of_a_role_may_be_larger_than_that_of_a_user(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    One page says that it has no limit, another 1,600 characters.
+    """
+    role = {"role": "pro", "name": "Pro", "metadata": {"a": "x" * 6_000}}
+    accepted = api.post("/roles", json=role).status_code
+    sandbox.switch(metadata_limit="1600_characters")
+    refused = api.put("/roles/pro", json=role)
+
+    assert (accepted, list(refused.json()["error"]["details"])) == (200, ["metadata"])
+
+
+def test_null_settings_are_like_any_other_null(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    They are ignored, unless the switch for null says otherwise; anything but an object is refused.
+    """
+    ignored = api.put("/roles/default", json={"settings": None}).status_code
+    sandbox.switch(null_value="reject")
+    answers = [api.put("/roles/default", json={"settings": settings}) for settings in (None, "all")]
+
+    assert ignored == 200
+    assert [list(answer.json()["error"]["details"]) for answer in answers] == [["settings"], ["settings"]]
+
+
 def test_a_role_is_created_once(api: httpx.Client, sandbox: Sandbox) -> None:
     """
     A second role with the same id is a 400.

@@ -94,6 +94,44 @@ def test_half_a_request_is_none(sandbox: Sandbox) -> None:
     assert sandbox.counters().by_method == {"GET": 1}
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("GET /v3/users/\u00e4", 400, "ERR_BAD_REQUEST"),
+        ("hello", 400, "ERR_BAD_REQUEST"),
+        ("OPTIONS *", 404, "ERR_API_NOT_FOUND"),
+        ("CONNECT x:1", 404, "ERR_API_NOT_FOUND"),
+    ],
+)
+def test_what_is_hardly_http_is_answered_in_json(sandbox: Sandbox, target: str, status: int, code: str) -> None:
+    """
+    A client that decides on `data` and `error` finds one of them, whatever it sent.
+    """
+    url = httpx.URL(sandbox.base_url)
+    head = f"{target} HTTP/1.1\r\nhost: x\r\napikey: {sandbox.api_key}\r\nconnection: close\r\n\r\n"
+    with socket.create_connection((url.host, url.port or 0)) as client, client.makefile("rb") as answer:
+        client.sendall(head.encode())
+        top, body = answer.read().split(b"\r\n\r\n")
+
+    assert int(top.split()[1]) == status
+    assert b"application/json" in top
+    assert json.loads(body)["error"]["code"] == code
+
+
+def test_a_defect_of_the_sandbox_is_answered_in_json(
+    api: httpx.Client, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A user that no JSON can show is a 500 with an envelope, and the reason goes to the log.
+    """
+    sandbox.load_users([ANN | {"metadata": {"a": object()}}])
+    answer = api.get("/users/ann")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_EXCEPTION")
+    assert "TypeError" in caplog.text
+    assert sandbox.log()[-1].status == 500
+
+
 def test_the_log_can_be_turned_off_and_cleared_from_the_handle(api: httpx.Client, sandbox: Sandbox) -> None:
     """
     A load test counts its requests and keeps none; clearing forgets the counts, too.

@@ -156,7 +156,14 @@ TABLE: dict[str, tuple[Probe, dict[str, object]]] = {
         {"optional": 200, "required": (400, "AUTH_ERR_EMPTY_APPID")},
     ),
     "import_existing": (probes.imported(1), {"error": (False, "Old"), "overwrite": (True, "New")}),
-    "import_failure": (probes.import_failure, {"error_object": (False, True), "flat": (True, False)}),
+    "import_failure": (
+        probes.import_failure,
+        {
+            "error_object": (False, True),
+            "flat": (True, False),
+            "aborts": ((500, "ERR_EXCEPTION"), ["ann"]),
+        },
+    ),
     "import_nesting": (probes.import_nesting, {"once": False, "twice": True}),
     "import_over": (probes.imported(51), {"reject": 400, "accept": (False, "Old")}),
     "import_body_limit": (

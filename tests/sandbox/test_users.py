@@ -116,6 +116,7 @@ def test_an_auth_token_comes_only_when_asked_for(api: httpx.Client) -> None:
         ({"link": "https://example.com/" + "l" * 3_000}, "link"),
         ({"metadata": "no object"}, "metadata"),
         ({"metadata": ["a"]}, "metadata"),
+        ({"metadata": "[" * 4_000 + "]" * 4_000}, "metadata"),
         ({"metadata": {"a": "x" * 5_200}}, "metadata"),
         ({"tags": "a"}, "tags"),
         ({"tags": [str(n) for n in range(26)]}, "tags"),
@@ -145,23 +146,27 @@ def test_all_broken_rules_are_told_at_once(api: httpx.Client) -> None:
     assert complaints(api.post("/users", json={"avatar": "x"})).keys() == {"uid", "name", "avatar"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"'])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b'{"uid": "\xff"}', b'{"a":' + b"[" * 9_000])
 def test_a_body_that_is_no_object_is_refused(api: httpx.Client, body: bytes) -> None:
     """
-    Broken JSON, and JSON that is no object, are validation errors.
+    JSON that is broken, no Unicode or too deep, and JSON that is no object, are validation errors.
     """
     assert complaints(api.post("/users", content=body)).keys() == {"body"}
 
 
-def test_every_validation_error_has_the_same_message(api: httpx.Client) -> None:
+def test_every_validation_error_has_the_same_message(api: httpx.Client, sandbox: Sandbox) -> None:
     """
-    A body that is too large is one of them.
+    A body that is too large is one of them, and a uid that is taken where it is told like that.
     """
     bodies = [{}, {"uid": "a b", "name": "A"}, {"uid": "a", "name": "A", "metadata": {"a": "x" * 11_000}}]
     errors = [api.post("/users", json=body).json()["error"] for body in bodies]
 
+    sandbox.load_users([ANN])
+    sandbox.switch(conflict_code="ERR_BAD_REQUEST")
+    errors.append(api.post("/users", json=ANN).json()["error"])
+
     assert {(error["code"], error["message"]) for error in errors} == {("ERR_BAD_REQUEST", errors[0]["message"])}
-    assert [list(error["details"]) for error in errors] == [["uid", "name"], ["uid"], ["body"]]
+    assert [list(error["details"]) for error in errors] == [["uid", "name"], ["uid"], ["body"], ["uid"]]
 
 
 def test_only_a_validation_error_has_details(api: httpx.Client) -> None:
