@@ -21,6 +21,7 @@ from reconcile.ledger import Ledger
 from reconcile.planning import (
     DECLARED,
     adopt_plan,
+    check_target,
     make_plan,
     plan_retry,
     plan_undo,
@@ -84,9 +85,10 @@ def plan_path(run_dir: Path, named: str) -> Path:
 
 def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
     stage = run.reached
+    check_target(run)
     if stage.step in {Step.PLANNING, Step.RETRYING}:
         source = read_source(run, ledger)
-    # Only now: an export that is not believed leaves an unfinished run as one that can be resumed.
+    # Only now: a slip of the pen, or an export that is not believed, leaves an unfinished run to be resumed.
     supersede(run, ledger)
     match stage.step:
         case Step.ADOPTING:

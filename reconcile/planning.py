@@ -27,7 +27,7 @@ from reconcile.errors import PlanError, SettingsError
 from reconcile.fetch import Fetched, fetch, hidden_groups, managed_groups
 from reconcile.intake import believe, check_roles, freshness, read
 from reconcile.ledger import Ledger
-from reconcile.run import Run
+from reconcile.run import Run, Step
 from reconcile.settings import seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
@@ -35,6 +35,7 @@ from reconcile.store.planfile import PlanFile, write_plan
 __all__ = [
     "DECLARED",
     "adopt_plan",
+    "check_target",
     "make_plan",
     "plan_retry",
     "plan_undo",
@@ -69,8 +70,8 @@ def make_plan(run: Run, ledger: Ledger, desired: Desired) -> PlanFile:
 
 
 def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanFile:
-    """The same for the users of a run that were rejected, skipped or failed. Raises: SettingsError."""
-    uids = run.state.troubled(_known(run, target))
+    """The same for the users of a run that were rejected, skipped or failed."""
+    uids = run.state.troubled(target)
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
     # What a few users measure is no measure for the next whole run.
     ledger.baseline = None
@@ -82,9 +83,22 @@ def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanF
         return _write_from_source(run, ledger, findings, fetched, desired)
 
 
-def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
-    """Make a saved plan the plan of this run, if it belongs here. Raises: PlanError, SettingsError."""
-    saved = PlanFile(path)
+def check_target(run: Run) -> None:
+    """Look whether what this run is about exists, and belongs here. Raises: PlanError, SettingsError."""
+    match run.reached.step:
+        case Step.UNDOING | Step.RETRYING:
+            if not run.state.knows(run.reached.target):
+                raise SettingsError(
+                    f"there was no run {run.reached.target}", hint="reconcile runs lists what there is"
+                )
+        case Step.ADOPTING:
+            _may_adopt(run, PlanFile(Path(run.reached.target)))
+        case _:
+            pass
+
+
+def _may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
+    """Give the header that a saved plan goes on with. Raises: PlanError, SettingsError."""
     app, age = run.settings.cometchat, run.settings.policy.plan_max_age
     reasons = refusals(
         saved.header,
@@ -99,10 +113,15 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
             hint="make a new one: reconcile plan",
         )
     try:
-        header = release(saved.header, run.options.release)
+        return release(saved.header, run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
-    write_plan(run.folder.plan, header, saved.changes())
+
+
+def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
+    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
+    saved = PlanFile(path)
+    write_plan(run.folder.plan, _may_adopt(run, saved), saved.changes())
     _roles(run)
     return take_up(run, ledger)
 
@@ -117,8 +136,8 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
 
 
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
-    """Plan the way back from what a run wrote. Raises: SettingsError where there was no such run."""
-    written = tuple(run.state.written(_known(run, target)))
+    """Plan the way back from what a run wrote."""
+    written = tuple(run.state.written(target))
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
@@ -163,12 +182,6 @@ def what_is_new(run: Run, made: PlanFile) -> list[str]:
     """Say what is new in how plans are made since the last run that wrote."""
     last = run.state.remembered(DECLARED)
     return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
-
-
-def _known(run: Run, target: str) -> str:
-    if not run.state.knows(target):
-        raise SettingsError(f"there was no run {target}", hint="reconcile runs lists what there is")
-    return target
 
 
 def _roles(run: Run) -> frozenset[str]:

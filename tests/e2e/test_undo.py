@@ -126,6 +126,22 @@ def test_an_unknown_run_cannot_be_undone(world: Shell) -> None:
         assert "reconcile runs" in result.out
 
 
+@pytest.mark.parametrize("command", ["undo", "retry", "apply"])
+def test_a_run_that_does_not_exist_leaves_an_unfinished_one_to_be_resumed(
+    world: Shell, sandbox: Sandbox, command: str
+) -> None:
+    """A slip of the pen does not take its place."""
+    sandbox.fault(
+        "status", method="PUT", path="/users/*", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", nth=4, times=99
+    )
+    stopped = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    slip = world(command, "20200101T000000Z-0000", "--yes", "--json", *flags())
+
+    assert (stopped.code, slip.code) == (8, 2)
+    assert world("resume", "--json").json["run_id"] == stopped.json["run_id"]
+
+
 def test_undo_needs_a_yes(world: Shell) -> None:
     """Without a terminal nobody can be asked."""
     run_id = applied(world)
