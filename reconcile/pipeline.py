@@ -70,6 +70,7 @@ def resume(run: Run) -> Report:
         is_sealed = run.folder.plan.exists()
         made = take_up(run, ledger) if is_sealed else _come_to_plan(run, ledger)
         if is_sealed:
+            _see_reviewed(run, made)
             # Proves the key, and learns the rates, before anything is written.
             run.directory(()).roles()
         _carry_out(run, ledger, made)
@@ -96,16 +97,16 @@ def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
         case Step.UNDOING:
             return plan_undo(run, ledger, stage.target)
         case Step.RETRYING:
-            return plan_retry(run, ledger, source, stage.target)
+            made = plan_retry(run, ledger, source, stage.target)
         case _:
             made = make_plan(run, ledger, source)
-            _see_reviewed(run, made)
-            return made
+    _see_reviewed(run, made)
+    return made
 
 
 def _see_reviewed(run: Run, made: PlanFile) -> None:
-    """Ask for a reviewed plan where one go would be rash. Raises: ReviewNeeded."""
-    if not made.count:
+    """Ask for a reviewed plan where one go, or a retry, would be rash. Raises: ReviewNeeded."""
+    if not made.count or run.reached.step not in {Step.PLANNING, Step.RETRYING}:
         return
     undone = run.state.remembered(_UNDONE)
     if undone:
@@ -115,9 +116,10 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
         )
     new = what_is_new(run, made)
     if new and not run.options.accept_mapping:
+        waiver = "; or, without a look: --accept-mapping" if run.command == "apply" else ""
         raise ReviewNeeded(
             f"mapping or policy changed since the last run that wrote: {'; '.join(new)}",
-            hint=f"look at the plan, then: reconcile apply {run.id}; or, without a look: --accept-mapping",
+            hint=f"look at the plan, then: reconcile apply {run.id}{waiver}",
         )
 
 
