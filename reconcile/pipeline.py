@@ -57,7 +57,7 @@ def apply(run: Run, confirm: Confirm) -> Report:
 
     def body(ledger: Ledger) -> None:
         made = _come_to_plan(run, ledger)
-        _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
+        _ask(run, made, confirm)
         _carry_out(run, ledger, made)
 
     return reported(run, body)
@@ -123,9 +123,13 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
         )
 
 
-def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
+def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
+    run.stop.check()
     if made.count and not confirm(made.header):
-        raise Declined("declined: nothing was written", hint=hint)
+        declined = Declined("declined: nothing was written", hint=f"the plan stays: reconcile apply {run.id}")
+        # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
+        declined.exit_code = run.stop.code or declined.exit_code
+        raise declined
 
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:

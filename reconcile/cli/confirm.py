@@ -1,7 +1,9 @@
 """The question before anything is written."""
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -25,5 +27,23 @@ def _ask(header: Any) -> bool:
     counts = header.counts
     words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
     held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
-    click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
-    return click.confirm("Apply these changes?", err=True)
+    with suppress(click.Abort), _signals_wake():
+        click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
+        return click.confirm("Apply these changes?", err=True)
+    return False
+
+
+@contextmanager
+def _signals_wake() -> Iterator[None]:
+    """Let a signal end the question too: whoever listens to it by itself goes on where it was interrupted."""
+
+    def wake(number: int, frame: Any) -> None:
+        before[number](number, frame)
+        raise click.Abort
+
+    before: dict[int, Any] = {number: signal.signal(number, wake) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
