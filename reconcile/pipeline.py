@@ -139,7 +139,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
     _remember(run, made, exact=exact)
     settled = dict(run.state.outcomes(run.id))
-    mode = _mode(run, ledger, made, exact=exact)
+    mode = _mode(run, made, exact=exact)
     hands = Hands(
         run_id=run.id,
         directory=run.directory(made.header.fields),
@@ -155,7 +155,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
 
 
-def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
+def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
     policy = run.settings.policy
     keeps_all = policy.empty == "keep" and not made.header.undoes
     return Mode(
@@ -165,7 +165,7 @@ def _mode(run: Run, ledger: Ledger, made: PlanFile, *, exact: bool) -> Mode:
         freshness=freshness(run, made.header.source.as_of),
         leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
-        unknown=ledger.drift.unknown or 0,
+        unknown=made.header.unknown,
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
     )
@@ -189,7 +189,8 @@ def _create_roles(run: Run, made: PlanFile) -> None:
     if not run.settings.roles.create_missing or made.header.undoes:
         return
     directory = run.directory(())
-    wanted = {role for change in made.changes() if (role := change.desired.get("role"))}
+    due = (change for change in made.changes() if change.guard_class not in made.header.held)
+    wanted = {role for change in due if (role := change.after.get("role"))}
     for role in sorted(wanted - directory.roles()):
         log.info("role.created", role=role)
         directory.create_role(role)

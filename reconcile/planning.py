@@ -13,7 +13,7 @@ import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.cells import arrow
-from reconcile.core.diff import Comparison, Findings
+from reconcile.core.diff import Comparison, Findings, matching
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
@@ -113,7 +113,8 @@ def _may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
             hint="make a new one: reconcile plan",
         )
     try:
-        return release(saved.header, run.options.release)
+        # Whoever was unknown then is no trouble of this run.
+        return release(msgspec.structs.replace(saved.header, unknown=0), run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
 
@@ -137,7 +138,9 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
 
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     """Plan the way back from what a run wrote."""
-    written = tuple(run.state.written(target))
+    past, protect = list(run.state.written(target)), run.settings.policy.protect
+    kept = set(matching([change.uid for change in past], protect))
+    written = tuple(change for change in past if change.uid not in kept)
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
@@ -147,7 +150,8 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
-    _tell_left(ledger, [*found.left, *((uid, "the directory could not say") for uid in sorted(unknown))])
+    unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
+    _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
         verdicts = judge_changes(counts, _last_bases(run), run.settings.guards.changes, run_id=run.id)
@@ -156,6 +160,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
             fields=fields,
             visible=visible,
             witnesses={group: directory.witnesses[group] for group in hidden},
+            unknown=len(unknown),
             undoes=target,
         )
         return _seal(run, ledger, header, found.changes)
@@ -249,6 +254,7 @@ def _write_from_source(
         declared=run.settings.declared(desired.mapping),
         unproven=tuple(sorted(fetched.unproven)),
         witnesses=fetched.witnesses,
+        unknown=ledger.drift.unknown or 0,
     )
     return _seal(run, ledger, header, list_changes(findings, policy, ours))
 

@@ -5,7 +5,7 @@ import structlog
 from reconcile.cometchat.directory import Directory
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change
-from reconcile.errors import DirectoryBusy, PlanError
+from reconcile.errors import ChangeRejected, DirectoryBusy, PlanError
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.store.artifacts import RunFolder
@@ -51,7 +51,7 @@ def _settle_open(run: Run, run_id: str) -> int:
 def _look(directory: Directory, change: Change) -> Settled:
     try:
         record = directory.look(change.uid)
-    except DirectoryBusy:
+    except (DirectoryBusy, ChangeRejected):
         return Settled(Outcome.FAILED, "not known: the directory could not say")
     is_active = record is not None and record.active
     if change.action is Action.DEACTIVATE:

@@ -23,7 +23,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.lookup import UidIndex
 from reconcile.core.users import Situation, fingerprint
 
-__all__ = ["Comparison", "Difference", "Findings", "differs"]
+__all__ = ["Comparison", "Difference", "Findings", "differs", "matching"]
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -267,7 +267,7 @@ class Comparison:
         drifted = self._rows_in(self._drift, _State.DRIFTED)
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
-        protected = set(_matching(outside, self._protect))
+        protected = set(matching(outside, self._protect))
         shielded = {uid for uid in outside if uid in shielding or uid in protected}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
         role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
@@ -389,7 +389,8 @@ class Comparison:
         return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
 
 
-def _matching(uids: Sequence[str], patterns: Sequence[str]) -> list[str]:
+def matching(uids: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Give the uids that a shell-style pattern names."""
     array = pa.array(uids, pa.string())
     found: list[str] = array.filter(pa.array(_matches(array, patterns))).to_pylist()
     return found

@@ -107,7 +107,8 @@ class PlanHeader(msgspec.Struct, frozen=True):
     `visible` are the managed fields that a fingerprint covers; `settings` holds a digest each of the
     sections that decide what is written, and `declared` the mapping and the policy in words, by key;
     `unproven` the field groups that no directory row showed;
-    `witnesses` a uid each that showed a group; `undoes` the run that this plan is the way back from.
+    `witnesses` a uid each that showed a group; `unknown` how many users the directory could not say anything
+    about; `undoes` the run that this plan is the way back from.
     """
 
     run_id: str
@@ -124,6 +125,7 @@ class PlanHeader(msgspec.Struct, frozen=True):
     forecast: Forecast
     unproven: tuple[str, ...] = ()
     witnesses: dict[str, str] = {}
+    unknown: int = 0
     undoes: str = ""
     format: int = PLAN_FORMAT
 

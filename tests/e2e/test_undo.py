@@ -142,6 +142,29 @@ def test_a_run_that_does_not_exist_leaves_an_unfinished_one_to_be_resumed(
     assert world("resume", "--json").json["run_id"] == stopped.json["run_id"]
 
 
+def test_undo_leaves_whoever_is_protected_by_now(world: Shell, sandbox: Sandbox) -> None:
+    """Protected uids are never written, in no direction; the report says that something is left."""
+    run_id = applied(world)
+    undone = world("undo", run_id, "--yes", "--json", *LIMITS, "--set", 'policy.protect=["renamed", "missing*"]')
+
+    assert undone.code == 0, undone.out
+    assert sandbox.users()["renamed"]["name"] == "After"
+    assert not sandbox.users()["missing-1"].get("deactivatedAt")
+    assert "3 values are not put back" in " ".join(undone.json["notes"])
+
+
+def test_an_undo_that_could_not_see_somebody_switches_nobody_off(world: Shell, sandbox: Sandbox) -> None:
+    """Fields are put back; who was created stays on, and the exit code says that it is not done."""
+    run_id = applied(world)
+    sandbox.fault("status", method="GET", path="/users/renamed", code=500, times=999)
+    undone = world("undo", run_id, "--yes", "--json", *LIMITS)
+
+    assert undone.code == 4, undone.out
+    assert undone.json["drift"]["unknown"] == 1
+    assert undone.json["outcomes"]["not_attempted"] == 2
+    assert not sandbox.users()["missing-1"].get("deactivatedAt")
+
+
 def test_undo_needs_a_yes(world: Shell) -> None:
     """Without a terminal nobody can be asked."""
     run_id = applied(world)
