@@ -165,6 +165,22 @@ def test_an_undo_that_could_not_see_somebody_switches_nobody_off(world: Shell, s
     assert not sandbox.users()["missing-1"].get("deactivatedAt")
 
 
+def test_a_look_that_is_refused_does_not_stop_every_run_after_a_kill(world: Shell, sandbox: Sandbox) -> None:
+    """What was left open for that user is settled as not known, and the new run goes on."""
+    sandbox.fault(
+        "status", method="PUT", path="/users/*", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", nth=4, times=99
+    )
+    stopped = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    sandbox.fault("status", method="GET", path="/users/*", code=422, error="ERR_BAD_REQUEST", times=1)
+    again = world("apply", "--yes", "--json", *flags())
+
+    assert stopped.code == 8
+    assert again.json["outcomes"], again.out
+    assert again.json["outcomes"]["not_attempted"] == 0
+    assert world("resume").out == "Nothing to finish.\n"
+
+
 def test_undo_needs_a_yes(world: Shell) -> None:
     """Without a terminal nobody can be asked."""
     run_id = applied(world)
