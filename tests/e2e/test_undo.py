@@ -124,6 +124,7 @@ def test_an_unknown_run_cannot_be_undone(world: Shell) -> None:
 
         assert result.code == 2, command
         assert "reconcile runs" in result.out
+    assert world("resume", "20200101T000000Z-0000").code == 2
 
 
 @pytest.mark.parametrize("command", ["undo", "retry", "apply"])
