@@ -5,12 +5,16 @@ CometChat is not asked: the user there, and the row in the app's own export, are
 """
 
 import gzip
+import re
+import zlib
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
+from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, PlanHeader
 from reconcile.core.report import Report
@@ -22,12 +26,15 @@ from reconcile.report.tables import read_quarantine
 from reconcile.run import World
 from reconcile.settings import Settings
 from reconcile.store.artifacts import RunFolder
-from reconcile.store.erase import erase, redacted
+from reconcile.store.erase import erase, named, redacted
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.planfile import PlanFile, settled_changes, write_plan
 from reconcile.store.state import State, StateReader
 
 __all__ = ["Forgotten", "forget"]
+
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # what else stands in the run directory is not ours
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -58,20 +65,23 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
 
 def _folders(run_dir: Path) -> Iterator[RunFolder]:
     for entry in sorted(run_dir.iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
+        if _RUN_ID.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+            # What a killed run had begun to write: no run is at work now.
+            for aside in entry.glob(".*.*"):
+                aside.unlink()
             yield RunFolder(run_dir, entry.name)
 
 
 def _names(folder: RunFolder, uid: str) -> bool:
-    return any(uid.encode() in _content(file).lower() for file in folder.path.iterdir() if file.is_file())
+    word = named(uid)
+    return any(word.search(_content(file)) for file in folder.path.iterdir() if file.is_file())
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path) -> str:
     data = file.read_bytes()
-    try:
-        return gzip.decompress(data) if file.suffix == ".gz" else data
-    except (OSError, EOFError):
-        return data
+    with suppress(OSError, EOFError, zlib.error):
+        data = gzip.decompress(data) if file.suffix == ".gz" else data
+    return data.decode("latin-1")
 
 
 def _rewrite(folder: RunFolder, uid: str, state: StateReader) -> None:
@@ -80,11 +90,15 @@ def _rewrite(folder: RunFolder, uid: str, state: StateReader) -> None:
     quarantine = folder.file("quarantine.csv")
     rows = read_quarantine(quarantine.read_bytes()) if quarantine.exists() else ()
     quarantined = tuple(row for row in rows if uid not in {row.uid, row.raw_uid.strip().lower()})
-    report = folder.file("report.json")
-    if not report.exists():
-        return
-    value = msgspec.json.decode(redacted(uid)(report.read_text("utf-8")), type=Report)
     formats = frozenset(form for form, name in REPORT_FILES.items() if folder.file(name).exists())
+    file = folder.file("report.json")
+    text = file.read_text("utf-8") if file.exists() else state.report_of(folder.path.name)
+    if not text:
+        # Killed while it wrote its report: there is nothing to make these of again.
+        for name in (*REPORT_FILES.values(), "quarantine.csv"):
+            folder.file(name).unlink(missing_ok=True)
+        return
+    value = redacted(msgspec.json.decode(text, type=Report), uid)
 
     def changes() -> Iterator[tuple[Change, Settled | None]]:
         if plan is not None and value.outcomes is not None:
@@ -102,18 +116,22 @@ def _without(folder: RunFolder, uid: str) -> PlanFile | None:
         folder.plan.unlink(missing_ok=True)
         return None
     gone = [change for change in plan.changes() if change.uid == uid]
-    header = _less(plan.header, gone)
+    header = _less(plan.header, uid, gone)
     kept = [change for change in plan.changes() if change.uid != uid]
     write_plan(folder.plan, header, kept)
     return PlanFile(folder.plan)
 
 
-def _less(header: PlanHeader, gone: list[Change]) -> PlanHeader:
+def _less(header: PlanHeader, uid: str, gone: list[Change]) -> PlanHeader:
     """Give the header of a plan that lost some changes, so that its sums still hold."""
     counts = dict(header.counts)
     for change in gone:
         counts[change.action] -= 1
         counts["held"] -= change.guard_class in header.held
-    uids = {change.uid for change in gone}
-    witnesses = {group: uid for group, uid in header.witnesses.items() if uid not in uids}
-    return msgspec.structs.replace(header, counts=counts, witnesses=witnesses)
+    lost = Counter(change.guard_class for change in gone)
+    guards = tuple(
+        msgspec.structs.replace(guard, measured=guard.measured - lost[GuardClass(guard.guard)])
+        for guard in header.guards
+    )
+    witnesses = {group: witness for group, witness in header.witnesses.items() if witness.lower() != uid}
+    return msgspec.structs.replace(header, counts=counts, guards=guards, witnesses=witnesses)

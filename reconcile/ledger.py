@@ -86,6 +86,8 @@ class Ledger:
     def note_plan(self, plan: PlanFile) -> None:
         """Take in a plan that was made or read."""
         self.plan = plan
+        if self.drift.unknown is None and plan.header.unknown:
+            self.drift = msgspec.structs.replace(self.drift, unknown=plan.header.unknown)
         counts = plan.header.counts
         self.plan_counts = PlanCounts(
             create=counts["create"],

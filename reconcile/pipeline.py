@@ -15,12 +15,13 @@ from reconcile.apply import Applier, Hands, Mode
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
-from reconcile.errors import Declined, PlanError, ReviewNeeded
+from reconcile.errors import Declined, Interrupted, PlanError, ReviewNeeded
 from reconcile.intake import freshness
 from reconcile.ledger import Ledger
 from reconcile.planning import (
     DECLARED,
     adopt_plan,
+    check_target,
     make_plan,
     plan_retry,
     plan_undo,
@@ -57,7 +58,7 @@ def apply(run: Run, confirm: Confirm) -> Report:
 
     def body(ledger: Ledger) -> None:
         made = _come_to_plan(run, ledger)
-        _ask(made, confirm, hint=f"the plan stays: reconcile apply {run.id}")
+        _ask(run, made, confirm)
         _carry_out(run, ledger, made)
 
     return reported(run, body)
@@ -82,9 +83,10 @@ def plan_path(run_dir: Path, named: str) -> Path:
 
 def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
     stage = run.reached
+    check_target(run)
     if stage.step in {Step.PLANNING, Step.RETRYING}:
         source = read_source(run, ledger)
-    # Only now: an export that is not believed leaves an unfinished run as one that can be resumed.
+    # Only now: a slip of the pen, or an export that is not believed, leaves an unfinished run to be resumed.
     supersede(run, ledger)
     match stage.step:
         case Step.ADOPTING:
@@ -92,11 +94,11 @@ def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:
         case Step.UNDOING:
             return plan_undo(run, ledger, stage.target)
         case Step.RETRYING:
-            return plan_retry(run, ledger, source, stage.target)
+            made = plan_retry(run, ledger, source, stage.target)
         case _:
             made = make_plan(run, ledger, source)
-            _see_reviewed(run, made)
-            return made
+    _see_reviewed(run, made)
+    return made
 
 
 def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
@@ -108,14 +110,13 @@ def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
         raise
     # Proves the key, and learns the rates, before anything is written.
     run.directory(()).roles()
-    if run.reached.step is Step.PLANNING:
-        _see_reviewed(run, made)
+    _see_reviewed(run, made)
     return made
 
 
 def _see_reviewed(run: Run, made: PlanFile) -> None:
-    """Ask for a reviewed plan where one go would be rash. Raises: ReviewNeeded."""
-    if not made.count:
+    """Ask for a reviewed plan where one go, or a retry, would be rash. Raises: ReviewNeeded."""
+    if not made.count or run.reached.step not in {Step.PLANNING, Step.RETRYING}:
         return
     undone = run.state.remembered(_UNDONE)
     if undone:
@@ -125,15 +126,27 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
         )
     new = what_is_new(run, made)
     if new and not run.options.accept_mapping:
+        waiver = "; or, without a look: --accept-mapping" if run.command == "apply" else ""
         raise ReviewNeeded(
             f"mapping or policy changed since the last run that wrote: {'; '.join(new)}",
-            hint=f"look at the plan, then: reconcile apply {run.id}; or, without a look: --accept-mapping",
+            hint=f"look at the plan, then: reconcile apply {run.id}{waiver}",
         )
 
 
-def _ask(made: PlanFile, confirm: Confirm, *, hint: str) -> None:
-    if made.count and not confirm(made.header):
-        raise Declined("declined: nothing was written", hint=hint)
+def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
+    run.stop.check()
+    if made.count and not _agrees(made, confirm):
+        declined = Declined("declined: nothing was written", hint=f"the plan stays: reconcile apply {run.id}")
+        # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
+        declined.exit_code = run.stop.code or declined.exit_code
+        raise declined
+
+
+def _agrees(made: PlanFile, confirm: Confirm) -> bool:
+    try:
+        return confirm(made.header)
+    except Interrupted:
+        return False
 
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
@@ -196,7 +209,8 @@ def _create_roles(run: Run, made: PlanFile) -> None:
     if not run.settings.roles.create_missing or made.header.undoes:
         return
     directory = run.directory(())
-    wanted = {role for change in made.changes() if (role := change.desired.get("role"))}
+    due = (change for change in made.changes() if change.guard_class not in made.header.held)
+    wanted = {role for change in due if (role := change.after.get("role"))}
     for role in sorted(wanted - directory.roles()):
         log.info("role.created", role=role)
         directory.create_role(role)

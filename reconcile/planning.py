@@ -13,7 +13,7 @@ import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.cells import arrow
-from reconcile.core.diff import Comparison, Findings
+from reconcile.core.diff import Comparison, Findings, matching
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
@@ -28,7 +28,7 @@ from reconcile.errors import PlanError, SettingsError
 from reconcile.fetch import Fetched, fetch, hidden_groups, managed_groups
 from reconcile.intake import believe, check_roles, freshness, read
 from reconcile.ledger import Ledger
-from reconcile.run import Run
+from reconcile.run import Run, Step
 from reconcile.settings import seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
@@ -36,6 +36,7 @@ from reconcile.store.planfile import PlanFile, write_plan
 __all__ = [
     "DECLARED",
     "adopt_plan",
+    "check_target",
     "make_plan",
     "plan_retry",
     "plan_undo",
@@ -70,8 +71,8 @@ def make_plan(run: Run, ledger: Ledger, desired: Desired) -> PlanFile:
 
 
 def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanFile:
-    """The same for the users of a run that were rejected, skipped or failed. Raises: SettingsError."""
-    uids = run.state.troubled(_known(run, target))
+    """The same for the users of a run that were rejected, skipped or failed."""
+    uids = run.state.troubled(target)
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
     # What a few users measure is no measure for the next whole run.
     ledger.baseline = None
@@ -83,9 +84,22 @@ def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanF
         return _write_from_source(run, ledger, findings, fetched, desired)
 
 
-def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
-    """Make a saved plan the plan of this run, if it belongs here. Raises: PlanError, SettingsError."""
-    saved = PlanFile(path)
+def check_target(run: Run) -> None:
+    """Look whether what this run is about exists, and belongs here. Raises: PlanError, SettingsError."""
+    match run.reached.step:
+        case Step.UNDOING | Step.RETRYING:
+            if not run.state.knows(run.reached.target):
+                raise SettingsError(
+                    f"there was no run {run.reached.target}", hint="reconcile runs lists what there is"
+                )
+        case Step.ADOPTING:
+            _may_adopt(run, PlanFile(Path(run.reached.target)))
+        case _:
+            pass
+
+
+def _may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
+    """Give the header that a saved plan goes on with. Raises: PlanError, SettingsError."""
     app, age = run.settings.cometchat, run.settings.policy.plan_max_age
     reasons = refusals(
         saved.header,
@@ -100,10 +114,16 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
             hint="make a new one: reconcile plan",
         )
     try:
-        header = release(saved.header, run.options.release)
+        # Whoever was unknown then is no trouble of this run.
+        return release(msgspec.structs.replace(saved.header, unknown=0), run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
-    write_plan(run.folder.plan, header, saved.changes())
+
+
+def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
+    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
+    saved = PlanFile(path)
+    write_plan(run.folder.plan, _may_adopt(run, saved), saved.changes())
     _roles(run)
     return take_up(run, ledger)
 
@@ -118,8 +138,10 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
 
 
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
-    """Plan the way back from what a run wrote. Raises: SettingsError where there was no such run."""
-    written = tuple(run.state.written(_known(run, target)))
+    """Plan the way back from what a run wrote."""
+    past, protect = list(run.state.written(target)), run.settings.policy.protect
+    kept = set(matching([change.uid for change in past], protect))
+    written = tuple(change for change in past if change.uid not in kept)
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
@@ -129,7 +151,8 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
-    _tell_left(ledger, [*found.left, *((uid, "the directory could not say") for uid in sorted(unknown))])
+    unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
+    _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
         verdicts = judge_changes(counts, _last_bases(run), run.settings.guards.changes, run_id=run.id)
@@ -138,6 +161,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
             fields=fields,
             visible=visible,
             witnesses={group: directory.witnesses[group] for group in hidden},
+            unknown=len(unknown),
             undoes=target,
         )
         return _seal(run, ledger, header, found.changes)
@@ -164,12 +188,6 @@ def what_is_new(run: Run, made: PlanFile) -> list[str]:
     """Say what is new in how plans are made since the last run that wrote."""
     last = run.state.remembered(DECLARED)
     return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
-
-
-def _known(run: Run, target: str) -> str:
-    if not run.state.knows(target):
-        raise SettingsError(f"there was no run {target}", hint="reconcile runs lists what there is")
-    return target
 
 
 def _roles(run: Run) -> frozenset[str]:

@@ -5,7 +5,7 @@ import structlog
 from reconcile.cometchat.directory import Directory
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, normal
-from reconcile.errors import DirectoryBusy
+from reconcile.errors import ChangeRejected, DirectoryBusy
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 
@@ -43,7 +43,7 @@ def _settle_open(run: Run, run_id: str) -> int:
 def _look(directory: Directory, past: PastChange) -> Settled:
     try:
         record = directory.look(past.uid)
-    except DirectoryBusy:
+    except (DirectoryBusy, ChangeRejected):
         return Settled(Outcome.FAILED, "not known: the directory could not say")
     is_active = record is not None and record.active
     if past.action == Action.DEACTIVATE:

@@ -7,7 +7,7 @@ import structlog
 
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
-from reconcile.errors import DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
+from reconcile.errors import Declined, DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
 from reconcile.ledger import Ledger
 from reconcile.report import write_reports
 from reconcile.run import Run
@@ -42,7 +42,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
         bug = error
         log.exception("run.bug")
     report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
-    _close_books(run, ledger, report)
+    _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
     if bug is not None:
         raise bug
     return report
@@ -58,10 +58,12 @@ def _named(run: Run, error: ReconcileError) -> ReconcileError:
     return error
 
 
-def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
+def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool) -> None:
     # Stopped on the way to its plan, it plans again when it is resumed.
     ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None
-    unfinished = run.command != "plan" and ended_early and report.verdict not in {"applied", "in_step"}
+    # What somebody said no to is not carried out by a resume: that asks no more.
+    may_go_on = run.command != "plan" and not is_declined
+    unfinished = may_go_on and ended_early and report.verdict not in {"applied", "in_step"}
     row = RunRow(
         run_id=run.id,
         command=run.command,
@@ -75,16 +77,16 @@ def _close_books(run: Run, ledger: Ledger, report: Report) -> None:
     try:
         row = msgspec.structs.replace(row, writes=run.state.intents(run.id))
         run.state.finish(row, msgspec.json.encode(report))
-        _learn(run, ledger, report)
+        _learn(run, ledger, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
         _let_go(run)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
 
 
-def _learn(run: Run, ledger: Ledger, report: Report) -> None:
+def _learn(run: Run, ledger: Ledger, *, is_good: bool) -> None:
     """Let the next run be held against this one, if it was a good one."""
-    if report.exit_code in _NOT_GOOD:
+    if not is_good:
         run.state.drop_baseline(run.id)
     elif ledger.baseline is not None and ledger.plan is not None:
         run.state.keep_quarantine(marks_of(ledger.quarantined))

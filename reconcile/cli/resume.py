@@ -24,10 +24,13 @@ def command(*, run_id: str | None, **given: Any) -> int:
     settings = configured(**given)
     from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
     from reconcile.cli.running import run_and_tell  # noqa: PLC0415
+    from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.run import Stage, as_recorded  # noqa: PLC0415
     from reconcile.store.state import StateReader  # noqa: PLC0415
 
     reader = StateReader(settings.run_dir / "state.sqlite")
+    if run_id is not None and not reader.knows(run_id):
+        raise SettingsError(f"there was no run {run_id}", hint="reconcile runs lists what there is")
     unfinished = [row for row in reader.runs() if row.command != "plan" and row.state not in _OVER]
     row = next((row for row in unfinished if run_id in {None, row.run_id}), None)
     if row is None:

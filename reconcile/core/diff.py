@@ -24,7 +24,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.lookup import UidIndex
 from reconcile.core.users import Situation, fingerprint
 
-__all__ = ["Comparison", "Difference", "Findings", "differs"]
+__all__ = ["Comparison", "Difference", "Findings", "differs", "matching"]
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -269,7 +269,7 @@ class Comparison:
         drifted = self._rows_in(self._drift, _State.DRIFTED)
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
-        protected = set(_matching(pa.array(outside, pa.string()), self._protect))
+        protected = set(matching(outside, self._protect))
         shielded = {uid for uid in outside if uid in shielding or uid in protected}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
         role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
@@ -303,7 +303,7 @@ class Comparison:
 
     def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
         every = pa.concat_arrays([self._uids, pa.array([*outside, *self._outside_deactivated], pa.string())])
-        return {pattern: tuple(sorted(set(_matching(every, [pattern])))) for pattern in self._protect}
+        return {pattern: tuple(sorted(set(matching(every, [pattern])))) for pattern in self._protect}
 
     def _row(self, uid: str) -> int:
         return int(self._index.rows(pa.array([uid], pa.string()))[0])
@@ -396,8 +396,10 @@ class Comparison:
         return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
 
 
-def _matching(uids: pa.Array, patterns: Sequence[str]) -> list[str]:
-    found: list[str] = uids.filter(pa.array(_matches(uids, patterns))).to_pylist()
+def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[str]:
+    """Give the uids that a shell-style pattern names."""
+    array = pa.array(uids, pa.string())
+    found: list[str] = array.filter(pa.array(_matches(array, patterns))).to_pylist()
     return found
 
 

@@ -80,9 +80,9 @@ class Desired:
         return self.mapping.fields
 
     def only(self, uids: Collection[str]) -> "Desired":
-        """Keep the rows that name one of these uids."""
+        """Keep the rows that name one of these uids, and those of which nobody knows whom they name."""
         users = self.users[self.users["uid"].isin(list(uids))].reset_index(drop=True)
-        quarantined = tuple(row for row in self.quarantined if row.uid in uids)
+        quarantined = tuple(row for row in self.quarantined if row.uid is None or row.uid in uids)
         return replace(self, users=users, quarantined=quarantined, rows=len(users) + len(quarantined))
 
     @property

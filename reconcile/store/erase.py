@@ -2,13 +2,15 @@
 
 import re
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
+from reconcile.core.report import Report
 from reconcile.errors import StateError
 
-__all__ = ["erase", "redacted"]
+__all__ = ["erase", "named", "redacted"]
 
 _FORGOTTEN = "(forgotten)"
 
@@ -23,14 +25,13 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             # Else the freed pages keep what stood in them.
             connection.execute("PRAGMA secure_delete = ON")
-            connection.create_function("redacted", 1, redacted(uid), deterministic=True)
+            connection.create_function("redacted", 1, lambda text: _redacted_text(text, uid), deterministic=True)
             connection.execute("BEGIN IMMEDIATE")
             count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,)).rowcount  # noqa: S608 - ours
                 for table in ("intents", "outcomes", "never_sticks")
             )
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
-            connection.execute("UPDATE runs SET headline = redacted(headline) WHERE headline IS NOT NULL")
             # The marks of quarantined rows could be tried against uids; the next good run makes them anew.
             connection.execute("DELETE FROM meta WHERE key = 'quarantine'")
             connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (tombstone, at))
@@ -44,7 +45,29 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
         ) from error
 
 
-def redacted(uid: str) -> Callable[[str], str]:
-    """Give a function that takes a uid out of a text; a longer uid that has it as a part stays."""
-    whole = re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(uid)}(?![A-Za-z0-9_-])", re.IGNORECASE)
-    return lambda text: whole.sub(_FORGOTTEN, text)
+def _redacted_text(text: str, uid: str) -> str:
+    return msgspec.json.encode(redacted(msgspec.json.decode(text, type=Report), uid)).decode()
+
+
+def redacted(report: Report, uid: str) -> Report:
+    """Take a uid out of the sentences of a report. Its counts stay: a uid may well look like one of them."""
+    word = named(uid)
+
+    def lines(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.sub(_FORGOTTEN, text) for text in texts)
+
+    return msgspec.structs.replace(
+        report,
+        notes=lines(report.notes),
+        needs=lines(report.needs),
+        error=report.error and {name: word.sub(_FORGOTTEN, text) for name, text in report.error.items()},
+        guards={
+            name: msgspec.structs.replace(guard, because=word.sub(_FORGOTTEN, guard.because))
+            for name, guard in report.guards.items()
+        },
+    )
+
+
+def named(uid: str) -> re.Pattern[str]:
+    """Find a uid in a text; a longer uid that has it as a part is another."""
+    return re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(uid)}(?![A-Za-z0-9_-])", re.IGNORECASE)

@@ -150,6 +150,10 @@ class StateReader:
         """Give the recorded settings of a run, as JSON."""
         return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
 
+    def report_of(self, run_id: str) -> str:
+        """Give the report of a run, as JSON; empty where none was written."""
+        return next((text or "" for (text,) in self._rows("SELECT report FROM runs WHERE run_id = ?", run_id)), "")
+
     def remembered(self, name: str) -> str:
         """Give what an earlier run learnt about the service; empty where nothing was."""
         return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")

@@ -386,3 +386,10 @@ def test_a_block_of_the_directory_and_a_look_at_one_user_agree() -> None:
 
     assert {field: row[field] if isinstance(row[field], str) else None for field in fields} == record.values
     assert (row["uid"], row["deactivated"], row["created_at"]) == ("kiwi", False, 1_700_000_000)
+
+
+def test_a_row_without_a_uid_stays_where_only_a_few_users_are_kept() -> None:
+    """It may mean one of them: a retry deactivates nobody beside it either."""
+    few = a_desired(a_row("kiwi"), a_row("heron"), a_row("no uid!")).only(["kiwi"])
+
+    assert (few.rows, len(few.users), few.nameless) == (2, 1, 1)

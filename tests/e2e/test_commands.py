@@ -143,6 +143,17 @@ def test_roles_are_created_only_when_that_is_allowed(bare: Shell, sandbox: Sandb
     assert sandbox.users()["wren"]["role"] == "gilded"
 
 
+def test_no_role_is_created_for_changes_that_are_held(bare: Shell, sandbox: Sandbox) -> None:
+    """A guard keeps every write of its class back, that of the role too."""
+    sandbox.load_users([{"uid": "wren", "name": "Wren", "role": "premium"}])
+    bare.write("users.csv", "uid,name,plan\nwren,Wren,gold\n")
+    allow = ("--set", 'roles.map={gold="gilded"}', "--set", "roles.create_missing=true", "--map", "role=plan")
+    held = bare("apply", "--yes", "--json", *allow, "--set", "guards.role_change={percent=0, floor=0}")
+
+    assert (held.code, held.json["outcomes"]["held"]) == (5, 1), held.out
+    assert sandbox.counters().writes == 0
+
+
 def test_unmanaged_users_are_deactivated_only_when_the_policy_says_so(bare: Shell, sandbox: Sandbox) -> None:
     """Protected and quarantined uids are never among them, and nobody is deleted."""
     sandbox.load_users(

@@ -4,6 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pytest
+
 from reconcile.core.tombstones import tombstone
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.planfile import PlanFile
@@ -89,6 +91,61 @@ def test_a_run_that_was_stopped_can_be_finished_without_the_user(world: Shell, s
     assert stopped.code in {7, 8}
     assert resumed.json["verdict"] in {"applied", "incomplete"}, resumed.out
     assert UID not in sandbox.users()
+
+
+@pytest.mark.parametrize("uid", ["1", "13", "plan", "verdict"])
+def test_a_uid_that_looks_like_a_part_of_the_report_leaves_the_report_whole(world: Shell, uid: str) -> None:
+    """Counts and keys are nobody's name."""
+    world.write("users.csv", EXPORT + f"{uid},Somebody,default,,,,,\n")
+    before = world("apply", "--yes", "--json", *flags()).json
+    result = world("forget", uid, "--yes", "--json")
+    after = world("report", before["run_id"], "--json").json
+
+    assert result.code == 0, (result.out, result.err)
+    assert (after["outcomes"], after["headline"]) == (before["outcomes"], before["headline"])
+    assert traces("Somebody") == []
+
+
+def test_a_user_that_only_proved_a_channel_is_forgotten_too(world: Shell) -> None:
+    """A plan names a user that showed tags or metadata, also where it has no change of it."""
+    run_id = world("plan", "--json", *flags()).json["run_id"]
+    plan = Path("runs") / run_id / "plan.jsonl.gz"
+    witness = PlanFile(plan).header.witnesses["tags"]
+    sole = EXPORT.splitlines()[0] + "\nmissing-1,Missing one,default,,,,,\n"
+    world.write("users.csv", sole)
+    sole_id = world("plan", "--json", "--accept-source", *flags()).json["run_id"]
+    world("forget", witness, "--yes")
+
+    assert witness not in PlanFile(plan).header.witnesses.values()
+    assert witness not in PlanFile(Path("runs") / sole_id / "plan.jsonl.gz").header.witnesses.values()
+
+
+@pytest.mark.parametrize("formats", ['["csv"]', '["html", "md"]'])
+def test_reports_without_json_are_forgotten_too(world: Shell, formats: str) -> None:
+    """Their numbers come from the state file then."""
+    world("apply", "--yes", *flags(), "--set", f"run.formats={formats}")
+    before = {file.name for file in Path("runs/latest").iterdir()}
+    world("forget", UID, "--yes")
+
+    assert traces(UID, NAME) == []
+    assert {file.name for file in Path("runs/latest").iterdir()} == before
+
+
+def test_what_a_kill_left_half_written_is_forgotten_too(world: Shell) -> None:
+    """Files that were being written aside, and tables whose report never came."""
+    run_id = world("plan", "--json", *flags()).json["run_id"]
+    killed = Path("runs") / "20200101T000000Z-dead"
+    killed.mkdir()
+    for path in (
+        Path("runs") / run_id / ".report.json.0123abcd",
+        killed / "changes.csv",
+        killed / ".plan.jsonl.gz.1",
+    ):
+        path.write_text(UID)
+    result = world("forget", UID, "--yes", "--json")
+
+    assert result.code == 0, result.out
+    assert traces(UID, NAME) == []
 
 
 def test_forgetting_asks_first_and_names_what_is_no_uid(world: Shell) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from tests.e2e.traces import creates_per_uid
 PATIENCE_S = 30.0
 
 
-def _start(*argv: str) -> subprocess.Popen[str]:
+def _start(*argv: str, stdin: int | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "reconcile", *argv],
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,6 +70,37 @@ def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox, pr
 
     assert resumed.code == profile.done
     assert resumed.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
+
+
+@pytest.mark.parametrize(
+    ("answer", "number", "code"),
+    [
+        (b"n\n", None, 2),
+        (b"\x04", None, 2),
+        (b"", signal.SIGINT, 130),
+        (b"", signal.SIGTERM, 143),
+    ],
+    ids=["no", "end of input", "SIGINT", "SIGTERM"],
+)
+def test_a_question_that_is_not_answered_with_yes_is_answered_with_no(
+    shell: Shell, drifted: Sandbox, answer: bytes, number: signal.Signals | None, code: int
+) -> None:
+    """At once, without a write; the plan can be applied, and no resume carries it out unasked."""
+    terminal, its_end = pty.openpty()
+    process = _start("apply", "--json", stdin=its_end)
+    assert process.stderr is not None
+    while "to create" not in process.stderr.readline():
+        pass
+    os.write(terminal, answer)
+    if number is not None:
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    report = json.loads(out)
+
+    assert (process.returncode, report["exit_code"]) == (code, code)
+    assert f"reconcile apply {report['run_id']}" in report["needs"][0]
+    assert shell("resume").out == "Nothing to finish.\n"
+    assert drifted.counters().writes == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

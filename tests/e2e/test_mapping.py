@@ -1,12 +1,16 @@
 """Mapping as people need it, end to end, and what happens when it changes."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from reconcile.sandbox.testing import Sandbox
+from reconcile.store.state import State
 from tests.conftest import Shell
+from tests.e2e.small_world import flags
 
 SETTINGS = """
 [source]
@@ -127,6 +131,34 @@ def test_a_changed_mapping_waits_for_its_review_however_often_it_is_tried(mapped
     codes = [mapped("plan").code, mapped("apply", "--yes").code, mapped("apply", "--yes").code]
 
     assert codes == [0, 5, 5]
+
+
+def test_a_retry_does_not_pass_a_changed_mapping_by(world: Shell, sandbox: Sandbox) -> None:
+    """Neither for its few users, nor for everybody in the night that follows."""
+    sandbox.fault("status", method="PUT", path="/users/renamed", code=422, error="ERR_BAD_REQUEST")
+    first = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    changed = (*flags(), "--map", "name=plan")
+    again = world("retry", first.json["run_id"], "--yes", "--json", *changed)
+
+    assert (first.json["outcomes"]["rejected"] > 0, again.code) == (True, 5), again.out
+    assert "--accept-mapping" not in again.json["error"]["hint"]
+    assert sandbox.users()["renamed"]["name"] == "Before"
+    assert world("apply", "--yes", *changed).code == 5
+
+
+def test_a_kill_between_plan_and_review_does_not_pass_the_review_by(mapped: Shell, sandbox: Sandbox) -> None:
+    """Resume finds the plan whole, and asks as apply would have."""
+    mapped("apply", "--yes")
+    mapped.write("reconcile.toml", SETTINGS.replace("{first} {last}", "{last}"))
+    killed = mapped("apply", "--yes", "--json").json["run_id"]
+    with closing(State(Path("runs/state.sqlite"), "demo")) as state:
+        state.advance(killed, "planning")
+    sandbox.clear_log()
+    resumed = mapped("resume", "--json")
+
+    assert (resumed.code, resumed.json["run_id"]) == (5, killed), resumed.out
+    assert sandbox.counters().writes == 0
 
 
 def test_explain_shows_each_step_from_cell_to_decision(mapped: Shell, sandbox: Sandbox) -> None:

@@ -124,6 +124,62 @@ def test_an_unknown_run_cannot_be_undone(world: Shell) -> None:
 
         assert result.code == 2, command
         assert "reconcile runs" in result.out
+    assert world("resume", "20200101T000000Z-0000").code == 2
+
+
+@pytest.mark.parametrize("command", ["undo", "retry", "apply"])
+def test_a_run_that_does_not_exist_leaves_an_unfinished_one_to_be_resumed(
+    world: Shell, sandbox: Sandbox, command: str
+) -> None:
+    """A slip of the pen does not take its place."""
+    sandbox.fault(
+        "status", method="PUT", path="/users/*", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", nth=4, times=99
+    )
+    stopped = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    slip = world(command, "20200101T000000Z-0000", "--yes", "--json", *flags())
+
+    assert (stopped.code, slip.code) == (8, 2)
+    assert world("resume", "--json").json["run_id"] == stopped.json["run_id"]
+
+
+def test_undo_leaves_whoever_is_protected_by_now(world: Shell, sandbox: Sandbox) -> None:
+    """Protected uids are never written, in no direction; the report says that something is left."""
+    run_id = applied(world)
+    undone = world("undo", run_id, "--yes", "--json", *LIMITS, "--set", 'policy.protect=["renamed", "missing*"]')
+
+    assert undone.code == 0, undone.out
+    assert sandbox.users()["renamed"]["name"] == "After"
+    assert not sandbox.users()["missing-1"].get("deactivatedAt")
+    assert "3 values are not put back" in " ".join(undone.json["notes"])
+
+
+def test_an_undo_that_could_not_see_somebody_switches_nobody_off(world: Shell, sandbox: Sandbox) -> None:
+    """Fields are put back; who was created stays on, and the exit code says that it is not done."""
+    run_id = applied(world)
+    sandbox.fault("status", method="GET", path="/users/renamed", code=500, times=999)
+    undone = world("undo", run_id, "--yes", "--json", *LIMITS)
+
+    assert undone.code == 4, undone.out
+    assert undone.json["drift"]["unknown"] == 1
+    assert undone.json["outcomes"]["not_attempted"] == 2
+    assert not sandbox.users()["missing-1"].get("deactivatedAt")
+
+
+def test_a_look_that_is_refused_does_not_stop_every_run_after_a_kill(world: Shell, sandbox: Sandbox) -> None:
+    """What was left open for that user is settled as not known, and the new run goes on."""
+    sandbox.fault(
+        "status", method="PUT", path="/users/*", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", nth=4, times=99
+    )
+    stopped = world("apply", "--yes", "--json", *flags())
+    sandbox.clear_faults()
+    sandbox.fault("status", method="GET", path="/users/*", code=422, error="ERR_BAD_REQUEST", times=1)
+    again = world("apply", "--yes", "--json", *flags())
+
+    assert stopped.code == 8
+    assert again.json["outcomes"], again.out
+    assert again.json["outcomes"]["not_attempted"] == 0
+    assert world("resume").out == "Nothing to finish.\n"
 
 
 def test_undo_needs_a_yes(world: Shell) -> None:
