@@ -82,4 +82,7 @@ def _code(value: object) -> int:
 
 def main() -> None:
     """Be the `reconcile` command."""
+    from reconcile.cli.ending import keep_to_ourselves  # noqa: PLC0415 - as above
+
+    keep_to_ourselves()
     sys.exit(run(sys.argv[1:]))
