@@ -107,7 +107,7 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
     """
     Find the key: the named file, systemd's credential, then the environment.
 
-    Raises: SettingsError when there is none, or its file cannot be read.
+    Raises: SettingsError when there is none, its file cannot be read, or it stands in another setting too.
     """
     named = settings.cometchat.api_key_file or environ.get("COMETCHAT_API_KEY_FILE", "")
     credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "apikey"
@@ -129,6 +129,11 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
         raise SettingsError("there is no API key", hint="export COMETCHAT_API_KEY, or give --api-key-file FILE")
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise SettingsError("the API key has characters that no key has", hint="copy it again, whole")
+    if len(text) >= _SHORTEST_SECRET and text in msgspec.json.encode(settings).decode():
+        # Settings are written down with every run.
+        raise SettingsError(
+            "the API key stands in a setting that is no place for it", hint="look through the flags and the file"
+        )
     return Secret(text)
 
 
