@@ -71,6 +71,20 @@ def test_no_output_goes_through_a_link(
     assert not is_there or target.read_bytes() == b"precious"
 
 
+def test_no_run_is_written_into_a_folder_behind_a_link(
+    shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends before its first request."""
+    monkeypatch.setattr("reconcile.run.new_run_id", lambda _world: RUN)
+    (shell.folder / "runs").mkdir()
+    (shell.folder / "elsewhere").mkdir()
+    (shell.folder / "runs" / RUN).symlink_to(shell.folder / "elsewhere")
+
+    assert shell("apply", "--yes").code == 2
+    assert not list((shell.folder / "elsewhere").iterdir())
+    assert drifted.counters().requests == 0
+
+
 @pytest.mark.parametrize("named", ["..", "../other", "/etc", "a/b", ".", "", "x\x00y"])
 @pytest.mark.parametrize("command", ["report", "apply"])
 def test_the_name_of_a_run_is_no_way_out_of_the_run_dir(shell: Shell, command: str, named: str) -> None:

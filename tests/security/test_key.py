@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import resource
 import subprocess
 import sys
 import zlib
@@ -177,6 +178,8 @@ def test_the_arguments_and_the_environment_of_the_process_are_its_owners(shell: 
     (shell.folder.parent / "key").write_text(KEY)
     environ = {name: value for name, value in os.environ.items() if name != "COMETCHAT_API_KEY"}
     sandbox.fault("silence", seconds=60)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
     argv = [sys.executable, "-m", "reconcile", "plan", "--api-key-file", str(shell.folder.parent / "key")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as process:
         while not sandbox.counters().requests:
@@ -186,6 +189,7 @@ def test_the_arguments_and_the_environment_of_the_process_are_its_owners(shell: 
         limits = proc.joinpath("limits").read_text()
         process.kill()
         told = process.communicate()
+    resource.setrlimit(resource.RLIMIT_CORE, before)
 
     assert not [hit for part in (*seen, *told) for hit in _found("process", part)]
     assert re.search(r"Max core file size\s+0 ", limits)
