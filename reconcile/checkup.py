@@ -16,6 +16,7 @@ from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
 from reconcile.core.pacing import RateGroup
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
+from reconcile.logs import redact
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
@@ -121,6 +122,7 @@ def _app(settings: Settings, world: World, roles: set[str]) -> Iterator[Finding]
     try:
         with reading(settings, world) as (client, gate):
             yield _key_file(settings, world)
+            yield from _proxy(settings, world)
             yield from _answers(Directory(client, (), workers=1), gate, roles, settings)
     except SettingsError as error:
         yield Finding("key", "fail", error.message, error.hint, int(error.exit_code))
@@ -131,6 +133,17 @@ def _key_file(settings: Settings, world: World) -> Finding:
     if named and Path(named).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return Finding("key", "warn", f"{named} can be read by others", f"chmod 600 {named}")
     return Finding("key", "ok", f"from {named or 'the environment'}")
+
+
+def _proxy(settings: Settings, world: World) -> Iterator[Finding]:
+    """Show the proxy that requests go through: whoever set the variable may not be whoever runs the job."""
+    if settings.cometchat.url.lower().startswith("http:"):
+        return
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    named = next((name for name in names if world.environ.get(name)), None)
+    if named:
+        words = f"requests go through {redact(world.environ[named])}, as {named} says"
+        yield Finding("proxy", "warn", words, f"unset {named} where that is not meant; NO_PROXY names exceptions")
 
 
 def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
+from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import msgspec
 
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
+from reconcile.logs import remember_secret
 from reconcile.settings import MAPPABLE, Secret, Settings, seconds_of
 
 __all__ = ["Flags", "api_key", "load", "require_app", "require_source"]
@@ -39,7 +41,8 @@ _CASED = {name.lower(): name for name in MAPPABLE}  # a variable's name has lost
 _PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
 _ELSEWHERE = re.compile(r"://|^\$\{\w+\}")  # a location that is no path beside the file
 _UNQUOTED = re.compile(r"[@:/?#\[\]\s]")
-_LOOPBACK = re.compile(r"(127(\.[0-9]{1,3}){3}|localhost|::1)")
+_SHORTEST_SECRET = 8
+_LOOKS_LIKE_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
 
@@ -63,6 +66,7 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     Raises: SettingsError with every problem that was found.
     """
     problems: Problems = []
+    _remember(environ.get("COMETCHAT_API_KEY", ""))
     path = flags.config or environ.get("RECONCILE_CONFIG") or _default_file()
     tree = _read_file(path, problems) if path else {}
     _overlay(tree, _from_environment(environ))
@@ -103,12 +107,17 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
     """
     Find the key: the named file, systemd's credential, then the environment.
 
-    Raises: SettingsError when there is none, or its file cannot be read.
+    Raises: SettingsError when there is none, its file cannot be read, or it stands in another setting too.
     """
     named = settings.cometchat.api_key_file or environ.get("COMETCHAT_API_KEY_FILE", "")
     credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "apikey"
     if named or credential.is_file():
         file = Path(named) if named else credential
+        if _LOOKS_LIKE_A_KEY.fullmatch(named):
+            raise SettingsError(
+                "what names the API key file looks like a key itself",
+                hint="write the key to a file and name that, or export COMETCHAT_API_KEY",
+            )
         try:
             text = file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -120,6 +129,11 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
         raise SettingsError("there is no API key", hint="export COMETCHAT_API_KEY, or give --api-key-file FILE")
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise SettingsError("the API key has characters that no key has", hint="copy it again, whole")
+    if len(text) >= _SHORTEST_SECRET and text in msgspec.json.encode(settings).decode():
+        # Settings are written down with every run.
+        raise SettingsError(
+            "the API key stands in a setting that is no place for it", hint="look through the flags and the file"
+        )
     return Secret(text)
 
 
@@ -165,7 +179,8 @@ def _from_pair(pair: str, problems: Problems) -> Tree:
     name, equals, value = pair.partition("=")
     keys = tuple(part.strip() for part in name.split("."))
     if not equals or len(keys) < 2 or not all(keys):
-        problems.append((f"--set {pair} is not of the form section.key=value", "--set policy.empty=keep"))
+        # What follows the sign may be the key, given where no key belongs.
+        problems.append((f"--set {name} is not of the form section.key=value", "--set policy.empty=keep"))
         return {}
     tree: Tree = {}
     _put(tree, keys, _value_of(keys, value.strip()))
@@ -273,11 +288,18 @@ def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> st
         if match[1] not in environ:
             problems.append((f"source.location names ${{{match[1]}}}, which is not set", f"export {match[1]}"))
         text = environ.get(match[1], "")
+        _remember(text)
         # A password that could not stand in a URL as it is was not quoted for one.
         is_password = location[: match.start()].endswith(":") and location.startswith("@", match.end())
         return quote(text, safe="") if is_password and _UNQUOTED.search(text) else text
 
     return re.sub(r"\$\{(\w+)\}", value, location)
+
+
+def _remember(secret: str) -> None:
+    """Have a secret taken out of every error from here on; a plain word would be missed in every sentence."""
+    if len(secret) >= _SHORTEST_SECRET and not secret.isalpha():
+        remember_secret(Secret(secret))
 
 
 def _impossible(settings: Settings) -> Problems:
@@ -337,9 +359,16 @@ def _url_problem(url: str) -> Problems:
         return [("cometchat.base_url is not a URL", remedy)]
     if "@" in parts.netloc or not host:
         return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
-    if parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return []
     return [("cometchat.base_url would send the key unprotected", remedy)]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or (host.isascii() and "%" not in host and ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 def environment() -> Mapping[str, str]:

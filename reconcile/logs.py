@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # Settings bring the frames along, and a usage error must not wait for pandas.
     from reconcile.settings import Secret
 
-__all__ = ["bind_run", "configure", "redact", "remember_secret", "safe"]
+__all__ = ["bind_run", "configure", "readable", "readable_but_colors", "redact", "remember_secret", "safe"]
 
 _secrets: dict[str, None] = {}
 _bound: dict[str, str] = {}
@@ -30,6 +30,7 @@ _USERINFO = re.compile(r"(?<=://)([^:/@\s]*):[^\s\"'<>]*@")
 _TRACEBACK_LIMIT = 4000
 # Control, format, surrogate, private and unassigned characters, and line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_COLOR = re.compile(r"(\x1b\[[0-9;]*m)")  # what click.style writes, and all that a terminal is told
 
 
 def remember_secret(secret: "Secret") -> None:
@@ -55,6 +56,28 @@ def safe(text: object, limit: int = 120) -> str:
         f"\\u{ord(char):04x}" if unicodedata.category(char) in _UNSAFE else char for char in str(text)[: limit + 1]
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def readable(text: str) -> str:
+    """
+    Write a whole document so that no terminal acts on it; its lines stay.
+
+    The escapes are those of JSON, so a JSON document stays one that says the same.
+    """
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+
+
+def readable_but_colors(text: str) -> str:
+    """Write our own words, with their colours, so that no terminal acts on anything else in them."""
+    parts = _COLOR.split(text)
+    return "".join(part if number % 2 else readable(part) for number, part in enumerate(parts))
+
+
+def _escaped(char: str) -> str:
+    if unicodedata.category(char) not in _UNSAFE:
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def _with_run(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

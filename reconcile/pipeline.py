@@ -30,6 +30,7 @@ from reconcile.planning import (
     what_is_new,
 )
 from reconcile.run import Run, Stage, Step
+from reconcile.store.artifacts import run_folder
 from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
 from reconcile.wrapup import reported
@@ -76,9 +77,9 @@ def resume(run: Run) -> Report:
 
 
 def plan_path(run_dir: Path, named: str) -> Path:
-    """Find the plan that a person named: by a run's id, or by a path."""
+    """Find the plan that a person named: by a path, or by a run's id. Raises: SettingsError."""
     path = Path(named)
-    return path.absolute() if path.is_file() else run_dir / named / "plan.jsonl.gz"
+    return path.absolute() if path.is_file() else run_folder(run_dir, named) / "plan.jsonl.gz"
 
 
 def _come_to_plan(run: Run, ledger: Ledger) -> PlanFile:

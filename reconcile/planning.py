@@ -114,8 +114,7 @@ def _may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
             hint="make a new one: reconcile plan",
         )
     try:
-        # Whoever was unknown then is no trouble of this run.
-        return release(msgspec.structs.replace(saved.header, unknown=0), run.options.release)
+        return release(saved.header, run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
 

@@ -9,6 +9,7 @@ from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
 from reconcile.errors import Declined, DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
 from reconcile.ledger import Ledger
+from reconcile.logs import redact
 from reconcile.report import write_reports
 from reconcile.run import Run
 from reconcile.store.artifacts import prune
@@ -37,6 +38,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
             body(ledger)
     except ReconcileError as error:
         ended_by = _named(run, error)
+        ended_by.message = redact(ended_by.message)
         log.error("run.ended_early", error=type(ended_by).__name__, message=ended_by.message, hint=ended_by.hint)
     except Exception as error:
         bug = error

@@ -84,6 +84,9 @@ def _code(value: object) -> int:
 
 def main() -> None:
     """Be the `reconcile` command."""
+    from reconcile.cli.ending import keep_to_ourselves  # noqa: PLC0415 - as above
+
+    keep_to_ourselves()
     code = run(sys.argv[1:])
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         # A request that a stop left behind would hold the process up until the service answers.

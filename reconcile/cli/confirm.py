@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from reconcile.cli.ending import say
+
 __all__ = ["confirmation"]
 
 
@@ -22,10 +24,12 @@ def confirmation(*, yes: bool) -> Callable[[Any], bool]:
 
 def _ask(header: Any) -> bool:
     """Name the app and the counts, and ask."""
+    from reconcile.logs import safe  # noqa: PLC0415 - as above
+
     counts = header.counts
     words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
     held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
-    click.echo(f"App {header.app_id} at {header.host}: {words}{held}.", err=True)
+    say(f"App {safe(header.app_id)} at {safe(header.host)}: {words}{held}.", err=True)
     try:
         return click.confirm("Apply these changes?", err=True)
     except click.Abort:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import say, show
 from reconcile.cli.options import configured, output_options, settings_options
 
 __all__ = ["command"]
@@ -25,7 +25,7 @@ def command(**given: Any) -> int:
 
     from reconcile.checkup import examine  # noqa: PLC0415
     from reconcile.config import environment  # noqa: PLC0415
-    from reconcile.logs import redact, safe  # noqa: PLC0415
+    from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.run import real_world  # noqa: PLC0415
 
     findings = []
@@ -33,11 +33,11 @@ def command(**given: Any) -> int:
         findings.append(finding)
         if not given["as_json"]:
             mark = click.style(f"{finding.level:<4}", fg=_COLORS[finding.level])
-            say(f"{mark}  {finding.what:<9} {safe(redact(finding.words), 400)}")
+            say(f"{mark}  {finding.what:<9} {safe(finding.words, 400)}")
             if finding.remedy:
-                say(f"      {'':<9} {safe(redact(finding.remedy), 400)}")
+                say(f"      {'':<9} {safe(finding.remedy, 400)}")
     code: int = next((finding.code for finding in findings if finding.level == "fail"), 0)
     if given["as_json"]:
         document = {"exit_code": code, "findings": findings}
-        say(redact(msgspec.json.format(msgspec.json.encode(document), indent=2).decode()))
+        show(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
     return code

@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,9 @@ import click
 
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 
-__all__ = ["End", "ending", "say"]
+__all__ = ["End", "ending", "keep_to_ourselves", "say", "show"]
+
+_SHORTEST_KEY = 8
 
 
 @dataclass(slots=True)
@@ -23,9 +27,26 @@ class End:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text; colours only where the terminal and its owner want them."""
+    """Print words of ours: no secret in them, and nothing that acts on a terminal but our own colours."""
+    from reconcile.logs import readable_but_colors, redact  # noqa: PLC0415 - keeps --help light
+
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    click.echo(text, err=err, color=False if plain else None)
+    click.echo(readable_but_colors(redact(text)), err=err, color=False if plain else None)
+
+
+def show(document: str) -> None:
+    """Print a document: as it is for a program that reads it, escaped where a terminal would act on it."""
+    from reconcile.logs import readable, redact  # noqa: PLC0415 - keeps --help light
+
+    clean = redact(document.rstrip("\n"))
+    click.echo(readable(clean) if sys.stdout.isatty() else clean)
+
+
+def keep_to_ourselves() -> None:
+    """Have a bug that no door catches show no secret either, and a crash of the interpreter leave no memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    threading.excepthook = lambda bug: say("".join(traceback.format_exception(bug.exc_value)), err=True)
+    sys.excepthook = lambda _kind, bug, _trace: say("".join(traceback.format_exception(bug)), err=True)
 
 
 @contextmanager
@@ -52,7 +73,10 @@ def ending(*, as_json: bool) -> Iterator[End]:
 def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: bool, tail: str = "") -> int:
     from reconcile.logs import redact, safe  # noqa: PLC0415 - errors are rare, the log is heavy
 
-    shown = [(safe(redact(what), 800), safe(redact(hint), 800)) for what, hint in problems]
+    # A slip in the flags ends before the settings are read, and with them the key.
+    key = os.environ.get("COMETCHAT_API_KEY", "").strip()
+    known = key if len(key) >= _SHORTEST_KEY else "\0"
+    shown = [(safe(redact(what.replace(known, "***")), 800), safe(redact(hint), 800)) for what, hint in problems]
     for what, hint in shown:
         say(click.style("error: ", fg="red", bold=True) + what, err=True)
         if hint:
@@ -61,14 +85,12 @@ def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: boo
         say(tail.strip(), err=True)
     if as_json:
         document = {"exit_code": int(code), "errors": [{"message": what, "hint": hint} for what, hint in shown]}
-        say(json.dumps(document, indent=2))
+        show(json.dumps(document, indent=2))
     return int(code)
 
 
 def _tell_bug(*, as_json: bool) -> int:
-    from reconcile.logs import redact  # noqa: PLC0415
-
-    say(redact(traceback.format_exc()), err=True)
+    say(traceback.format_exc(), err=True)
     return _tell(
         (("this is a bug in reconcile", "please report it with the lines above"),), ExitCode.BUG, as_json=as_json
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import say, show
 from reconcile.cli.options import configured, output_options, settings_options
 
 __all__ = ["command"]
@@ -24,7 +24,6 @@ def command(*, uid: str, **given: Any) -> int:
     from reconcile.config import environment, require_app, require_source  # noqa: PLC0415
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.explain import explain  # noqa: PLC0415
-    from reconcile.logs import redact  # noqa: PLC0415
     from reconcile.report.explanation import as_document, render_explanation  # noqa: PLC0415
     from reconcile.run import real_world  # noqa: PLC0415
 
@@ -33,7 +32,7 @@ def command(*, uid: str, **given: Any) -> int:
         raise SettingsError(problems)
     found = explain(settings, real_world(environment()), uid)
     if given["as_json"]:
-        say(redact(msgspec.json.format(msgspec.json.encode(as_document(found)), indent=2).decode()))
+        show(msgspec.json.format(msgspec.json.encode(as_document(found)), indent=2).decode())
     else:
-        say(redact(render_explanation(found)))
+        say(render_explanation(found))
     return 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import say, show
 from reconcile.cli.options import configured, output_options, settings_options
 
 __all__ = ["command"]
@@ -36,11 +36,11 @@ def command(*, uid: str, yes: bool, **given: Any) -> int:
         raise SettingsError(problems)
     if not yes and not sys.stdin.isatty():
         raise SettingsError("there is no terminal to ask on", hint="forget UID --yes")
-    if not yes and not click.confirm(f"Erase {safe(uid)} from {settings.run_dir} for good?", err=True):
+    if not yes and not click.confirm(f"Erase {safe(uid)} from {safe(settings.run_dir, 500)} for good?", err=True):
         raise Declined("declined: nothing was erased")
     found = forget(settings, real_world(environment()), uid)
     if given["as_json"]:
-        say(msgspec.json.format(msgspec.json.encode({"exit_code": 0, **msgspec.structs.asdict(found)})).decode())
+        show(msgspec.json.format(msgspec.json.encode({"exit_code": 0, **msgspec.structs.asdict(found)})).decode())
     else:
         say(f"Forgotten: {found.rows} rows of the state file, and the files of {len(found.runs)} runs.")
     return 0

@@ -29,6 +29,7 @@ __all__ = ["command"]
 def command(*, source: str, query: str | None, app_id: str, region: str, output: Path, force: bool) -> int:
     """Write a commented reconcile.toml, with the columns of the export where it can be read."""
     from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
+    from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.scaffold import propose, scaffold  # noqa: PLC0415
     from reconcile.settings import Source  # noqa: PLC0415
     from reconcile.store.artifacts import replacing  # noqa: PLC0415
@@ -40,9 +41,9 @@ def command(*, source: str, query: str | None, app_id: str, region: str, output:
     text = scaffold(wanted, app_id, region, propose(columns), columns)
     with replacing(output) as file:
         file.write(text.encode())
-    say(f"Wrote {output}.")
+    say(f"Wrote {safe(output, 500)}.")
     if problem:
-        say(f"The export could not be read ({problem}), so the mapping in it is an example.")
+        say(f"The export could not be read ({safe(problem, 500)}), so the mapping in it is an example.")
     say("Next: look through it, export COMETCHAT_API_KEY=..., then: reconcile doctor; reconcile plan")
     return 0
 

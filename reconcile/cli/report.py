@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import show
 from reconcile.cli.options import configured
 
 __all__ = ["command"]
@@ -32,15 +32,16 @@ def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
     from reconcile.core.report import Report  # noqa: PLC0415
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.report import REPORT_FILES  # noqa: PLC0415
+    from reconcile.store.artifacts import run_folder  # noqa: PLC0415
 
     form = "json" if as_json else form
-    folder = settings.run_dir / run_id
+    folder = run_folder(settings.run_dir, run_id)
     path = folder / REPORT_FILES["json" if form == "text" else form]
     if not path.is_file():
         raise SettingsError(f"there is no {path}", hint="reconcile runs lists what there is")
     if form == "text":
         shown = msgspec.json.decode(path.read_bytes(), type=Report)
-        tell(shown, settings.run_dir / shown.run_id, as_json=False)
+        tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False)
     else:
-        say(path.read_text("utf-8").rstrip("\n"))
+        show(path.read_text("utf-8"))
     return 0

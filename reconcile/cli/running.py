@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import say, show
 
 __all__ = ["run_and_tell"]
 
@@ -50,13 +50,13 @@ def run_and_tell(
 
 def tell(report: Any, folder: Any, *, as_json: bool) -> None:
     """Print a report: as JSON, or as a summary for people."""
-    from reconcile.logs import redact  # noqa: PLC0415
+    from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.report import encode_report  # noqa: PLC0415
     from reconcile.report.terminal import render_terminal  # noqa: PLC0415
     from reconcile.store.planfile import PlanFile  # noqa: PLC0415
 
     if as_json:
-        say(redact(encode_report(report).decode().rstrip()))
+        show(encode_report(report).decode())
         return
     path = folder / "plan.jsonl.gz"
     changes = []
@@ -66,5 +66,5 @@ def tell(report: Any, folder: Any, *, as_json: bool) -> None:
             if len(changes) == _SHOWN_CHANGES:
                 break
     names = [name for name in ("report.html", "changes.csv", "plan.jsonl.gz") if (folder / name).exists()]
-    files = [f"  {click.style(f'{name:<13}', dim=True)} {folder / name}" for name in names]
-    say(redact(render_terminal(report, changes, files)))
+    files = [f"  {click.style(f'{name:<13}', dim=True)} {safe(folder / name, 500)}" for name in names]
+    say(render_terminal(report, changes, files))

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import say, show
 from reconcile.cli.options import configured
 
 __all__ = ["command"]
@@ -20,17 +20,17 @@ def command(*, limit: int, as_json: bool, **given: Any) -> int:
     settings = configured(**given, quiet=True)
     import msgspec  # noqa: PLC0415 - keeps --help light
 
+    from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.store.state import StateReader  # noqa: PLC0415
 
     rows = StateReader(settings.run_dir / "state.sqlite").runs(limit)
     if as_json:
-        say(msgspec.json.format(msgspec.json.encode({"runs": rows}), indent=2).decode())
+        show(msgspec.json.format(msgspec.json.encode({"runs": rows}), indent=2).decode())
         return 0
     if not rows:
-        say(f"No runs in {settings.run_dir}.")
+        say(f"No runs in {safe(settings.run_dir, 500)}.")
     for row in rows:
         code = "" if row.exit_code is None else str(row.exit_code)
-        say(
-            f"{row.run_id}  {row.command:<6} {row.verdict or row.state:<14} {code:>3}  {row.headline or ''}".rstrip()
-        )
+        words = safe(row.headline or "", 300)
+        say(f"{safe(row.run_id)}  {row.command:<6} {row.verdict or row.state:<14} {code:>3}  {words}".rstrip())
     return 0

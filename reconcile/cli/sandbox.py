@@ -76,8 +76,11 @@ def _instructions(address: "Address") -> str:
         "The sandbox listens. In another terminal:\n",
         f"  export COMETCHAT_BASE_URL={address.url}",
         f"  export COMETCHAT_APP_ID={address.app_id}",
-        f"  export COMETCHAT_API_KEY={address.api_key}",
     ]
+    if address.shown_key == address.api_key:
+        lines.append(f"  export COMETCHAT_API_KEY={address.api_key}")
+    else:
+        lines.append("  export COMETCHAT_API_KEY=...    # the one that the sandbox was started with")
     if address.ca_file is not None:
         lines.append(f"  export RECONCILE_COMETCHAT__CA_FILE={address.ca_file}")
     return "\n".join(lines) + "\n"

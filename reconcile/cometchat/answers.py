@@ -41,7 +41,8 @@ class Met(Generic[T]):
 def judge_failure(request: Request[T], failure: Failure) -> Met[T]:
     """Judge that no answer came."""
     row = judge(failure)
-    return Met(row, _verdict(row, request), f"{request.method} {request.path}: {failure.names[0]}")
+    what = ": ".join(filter(None, (failure.names[0], failure.detail)))
+    return Met(row, _verdict(row, request), f"{request.method} {request.path}: {what}")
 
 
 def judge_answer(request: Request[T], status: int, body: bytes) -> Met[T]:

@@ -11,6 +11,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -24,7 +25,8 @@ from reconcile.cometchat.errands import Errands
 from reconcile.cometchat.gate import Gate
 from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
 from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_rate_headers
-from reconcile.errors import DirectoryBusy, DirectoryStopped
+from reconcile.errors import DirectoryBusy, DirectoryStopped, SettingsError
+from reconcile.logs import redact
 from reconcile.settings import Secret
 
 __all__ = ["Client", "Conflict"]
@@ -67,7 +69,7 @@ class Client:
         self._gate = gate
         self._random = random
         # Building a context costs 50 ms; all clients share one.
-        self._tls = ssl.create_default_context(cafile=ca_file or None)
+        self._tls = _trust(ca_file)
         self._transport = transport
         self._local = threading.local()
         self.errands = Errands()
@@ -178,7 +180,7 @@ class Client:
             status, headers, body = self._exchange(request)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return judge_failure(request, _failure(error)), RateHeaders()
-        return judge_answer(request, status, body), read_rate_headers(headers)
+        return _without_secrets(judge_answer(request, status, body)), read_rate_headers(headers)
 
     def _exchange(self, request: Request[T]) -> tuple[int, dict[str, str], bytes]:
         built = self._build(request)
@@ -192,6 +194,9 @@ class Client:
         return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
 
     def _build(self, request: Request[T]) -> httpx.Request:
+        wrong = DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
+        if not _PATH.fullmatch(request.path):
+            raise wrong
         content = None if request.body is None else msgspec.json.encode(request.body)
         built = self._client().build_request(
             request.method,
@@ -201,8 +206,8 @@ class Client:
             headers={"content-type": "application/json"} if content is not None else None,
         )
         expected = httpx.URL(self._base_url).raw_path.decode().rstrip("/") + request.path
-        if not _PATH.fullmatch(request.path) or built.url.raw_path.split(b"?", 1)[0] != expected.encode():
-            raise DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
+        if built.url.raw_path.split(b"?", 1)[0] != expected.encode():
+            raise wrong
         return built
 
     def _client(self) -> httpx.Client:
@@ -213,19 +218,43 @@ class Client:
         return client
 
     def _open(self) -> httpx.Client:
-        client = httpx.Client(
-            headers={**self._headers, "apikey": self._key.reveal()},
-            timeout=TIMEOUT,
-            verify=self._tls,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=30),
-            transport=self._transport() if self._transport else None,
-            # Plain http is for this machine alone: a proxy would carry the key off it.
-            trust_env=not self._base_url.lower().startswith("http:"),
-        )
+        try:
+            client = httpx.Client(
+                headers={**self._headers, "apikey": self._key.reveal()},
+                timeout=TIMEOUT,
+                verify=self._tls,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=30),
+                transport=self._transport() if self._transport else None,
+                # Plain http is for this machine alone: a proxy would carry the key off it.
+                trust_env=not self._base_url.lower().startswith("http:"),
+            )
+        except (ValueError, ImportError):
+            # The library's words repeat the proxy's address, and that may hold a password.
+            raise DirectoryStopped(
+                "the proxy of the environment cannot be used",
+                hint="HTTPS_PROXY or ALL_PROXY takes http://host:port or https://host:port, no SOCKS",
+            ) from None
         with self._lock:
             self._opened.append(client)
         return client
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        # Also what OpenSSL says of a file without a certificate in it.
+        reason = getattr(error, "reason", None) or error.strerror
+        raise SettingsError(
+            f"cometchat.ca_file {ca_file} cannot be used: {reason}", hint="name a PEM file of the authority"
+        ) from None
+
+
+def _reason(error: httpx.ConnectError) -> str:
+    """What OpenSSL has against a certificate."""
+    words = str(error).partition("certificate verify failed: ")[2] or "no reason was given"
+    return words.partition(" (_ssl.c")[0]
 
 
 def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes:
@@ -246,7 +275,17 @@ def _read_capped(response: httpx.Response, is_late: Callable[[], bool]) -> bytes
     return bytes(body)
 
 
+def _without_secrets(met: Met[T]) -> Met[T]:
+    """Take out what an error echoes of the key: codes and fields go into the state and the report."""
+    if met.verdict is Verdict.DONE:
+        return met
+    error = msgspec.structs.replace(
+        met.error, code=redact(met.error.code), fields=tuple(map(redact, met.error.fields))
+    )
+    return replace(met, words=redact(met.words), error=error)
+
+
 def _failure(error: Exception) -> Failure:
     if isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
-        return NO_CERTIFICATE
+        return replace(NO_CERTIFICATE, detail=_reason(error))
     return Failure(tuple(kind.__name__ for kind in type(error).__mro__))

@@ -50,9 +50,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer: the names of the exception's class and of those that it comes from, nearest first."""
+    """No answer: the names of the exception's class and of those that it comes from, nearest first, and what a person needs to know."""
 
     names: tuple[str, ...]
+    detail: str = ""
 
 
 NO_CERTIFICATE = Failure(("UntrustedCertificate",))
@@ -146,7 +147,7 @@ TABLE = (
     Row("no connection, so nothing was sent", V.AGAIN, V.AGAIN,
         failures=frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"}), remedy="is the network up?"),
     Row("the server's certificate is not trusted", V.STOP, V.STOP, failures=frozenset(NO_CERTIFICATE.names),
-        remedy="check base_url; for a company's own CA set cometchat.ca_file"),
+        remedy="check base_url; for a company's own CA set cometchat.ca_file; an expired one is the server's to mend"),
     Row("the address is none that can be used", V.STOP, V.STOP,
         failures=frozenset({"UnsupportedProtocol", "InvalidURL", "TooManyRedirects"}),
         remedy="check cometchat.base_url: https://HOST/v3"),

@@ -83,6 +83,7 @@ class _Envelope(msgspec.Struct):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 # A code travels into messages and reports, so it has to look like one: an answer may repeat the key anywhere.
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
+_FIELD = re.compile(r"[A-Za-z0-9_.@\[\]-]{1,80}")
 
 
 def read_error(body: bytes) -> ErrorBody | None:
@@ -94,7 +95,7 @@ def read_error(body: bytes) -> ErrorBody | None:
     if found.error is None:
         return ErrorBody() if found.data is not msgspec.UNSET else None
     details = found.error.details
-    fields = tuple(str(name)[:60] for name in details) if isinstance(details, dict) else ()
+    fields = tuple(filter(_FIELD.fullmatch, map(str, details))) if isinstance(details, dict) else ()
     code = str(found.error.code or "")
     return ErrorBody(code if _CODE.fullmatch(code) else "", fields)
 

@@ -1,13 +1,16 @@
 """
 The tables of a report as CSV, safe to open in a spreadsheet.
 
-A cell that a spreadsheet would run as a formula gets an apostrophe in front.
+A cell that a spreadsheet would run as a formula gets an apostrophe in front. So does each part of a cell that
+would be a cell of its own where a spreadsheet expects another separator. A text that has such an apostrophe
+already gets one more, so taking one away gives back what was meant.
 """
 
 import csv
 import io
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 import msgspec
@@ -17,12 +20,13 @@ from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, plain
 from reconcile.core.users import fold_uid
 
-__all__ = ["defused", "read_quarantine", "write_changes", "write_quarantine"]
+__all__ = ["defused", "meant", "read_quarantine", "write_changes", "write_quarantine"]
 
-# What spreadsheets take for the start of a formula, in both widths, and what some take for the end of a cell.
-_FORMULA = frozenset("=+-@|%\t\r\n＝＋－＠｜％")
+# What spreadsheets take for the start of a formula, in both widths.
+_FORMULA = frozenset("=+-@|%＝＋－＠｜％")
 # Spaces, controls and what has no shape: they stand before a formula and leave it one.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
+_PARTS = re.compile(r"([;\t\r\n])")
 
 CHANGES = (
     "uid",
@@ -40,9 +44,27 @@ QUARANTINE = ("source_row", "uid", "kind", "detail")
 
 
 def defused(text: str) -> str:
-    """Give the text of a cell so that no spreadsheet runs it."""
-    visible = next((char for char in text if unicodedata.category(char) not in _INVISIBLE), "")
-    return f"'{text}" if visible in _FORMULA or text[:1] in _FORMULA else text
+    """Give the text of a cell so that no spreadsheet runs it, or a part of it."""
+    return "".join(f"'{part}" if is_run else part for part, is_run in _parts(text))
+
+
+def meant(cell: str) -> str:
+    """Give back the text that `defused` made a cell of."""
+    return "".join(part[1:] if is_run and part.startswith("'") else part for part, is_run in _parts(cell))
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Give what stands between separators, and these, each with whether it would be run but for apostrophes."""
+    first, *rest = _PARTS.split(text)
+    # A tab or a line break at the very start is itself the start of a formula to some.
+    is_bare = not first.lstrip("'") and rest[:1] not in ([], [";"])
+    yield first, is_bare or _is_formula(first.lstrip("'"))
+    # Quotes do not protect what comes behind a separator that the file does not use.
+    yield from ((part, _is_formula(part.lstrip("'\""))) for part in rest)
+
+
+def _is_formula(text: str) -> bool:
+    return next((char for char in text if unicodedata.category(char) not in _INVISIBLE), "") in _FORMULA
 
 
 def write_changes(file: BinaryIO, changes: Iterable[tuple[Change, Settled | None]]) -> None:
@@ -80,16 +102,12 @@ def write_quarantine(file: BinaryIO, rows: Iterable[Quarantined]) -> None:
 def read_quarantine(content: bytes) -> tuple[Quarantined, ...]:
     """Read quarantine.csv back."""
     rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    return tuple(_quarantined({name: _as_was(cell) for name, cell in row.items()}) for row in rows)
+    return tuple(_quarantined({name: meant(cell) for name, cell in row.items()}) for row in rows)
 
 
 def _quarantined(row: Mapping[str, str]) -> Quarantined:
     uid = row["uid"] if fold_uid(row["uid"]) == row["uid"] else None
     return Quarantined(int(row["source_row"]), uid, QuarantineKind(row["kind"]), row["detail"], row["uid"])
-
-
-def _as_was(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and defused(cell[1:]) == cell else cell
 
 
 def _write(file: BinaryIO, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

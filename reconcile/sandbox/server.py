@@ -69,11 +69,18 @@ class Address(msgspec.Struct, frozen=True, omit_defaults=True):
     app_id: str
     ca_file: str | None = None
 
+    @property
+    def shown_key(self) -> str:
+        """
+        Return the key to print; one that the owner of the process gave is not ours to show.
+        """
+        return self.api_key if self.api_key == FULL_ACCESS_KEY else "***"
+
     def as_json(self) -> str:
         """
         Return it on one line.
         """
-        return msgspec.json.encode(self).decode()
+        return msgspec.json.encode(msgspec.structs.replace(self, api_key=self.shown_key)).decode()
 
 
 class SandboxServer(uvicorn.Server):

@@ -5,6 +5,7 @@ Also where the files of a run stand, and which old runs are let go.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from reconcile.errors import StateError
+from reconcile.errors import SettingsError, StateError
 
-__all__ = ["RunFolder", "open_run_dir", "prune", "replacing"]
+__all__ = ["RunFolder", "open_run_dir", "private_folder", "prune", "replacing", "run_folder"]
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
 
 
 @contextmanager
@@ -57,12 +60,26 @@ def _sync_folder(folder: Path) -> None:
 def open_run_dir(run_dir: Path) -> Path:
     """Make the run directory where it is missing. Raises: StateError."""
     try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(run_dir)
     except OSError as error:
         raise StateError(
             f"the run directory {run_dir} cannot be made: {error.strerror}", hint="name another with --run-dir"
         ) from error
     return run_dir
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder where it is missing, and what is missing above it, for its owner alone. Raises: OSError."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def run_folder(run_dir: Path, named: str) -> Path:
+    """Give the folder of the run that a person named. Raises: SettingsError for what is no run's name."""
+    if not _RUN.fullmatch(named):
+        raise SettingsError(f"{named} is not the id of a run", hint="reconcile runs lists what there is")
+    return run_dir / named
 
 
 class RunFolder:
@@ -77,6 +94,10 @@ class RunFolder:
     def make(self) -> None:
         """Make the folder, and point `latest` to it. Raises: StateError."""
         try:
+            if self.path.is_symlink():
+                raise StateError(
+                    f"{self.path} is a link, and output is not written through links", hint="remove it"
+                )
             self.path.mkdir(mode=0o700, exist_ok=True)
             for aside in self.path.glob(".*"):
                 aside.unlink()  # what a start of this run that was killed was writing
@@ -121,5 +142,5 @@ class RunFolder:
 
 def prune(run_dir: Path, run_ids: list[str]) -> None:
     """Let the folders of these runs go."""
-    for run_id in run_ids:
+    for run_id in filter(_RUN.fullmatch, run_ids):
         shutil.rmtree(run_dir / run_id, ignore_errors=True)

@@ -16,6 +16,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from reconcile.errors import RunLocked, StateError
+from reconcile.store.artifacts import private_folder
 
 __all__ = ["app_lock_path", "hold"]
 
@@ -43,7 +44,7 @@ def hold(run_dir: Path, app_lock: Path, run_id: str) -> Iterator[None]:
 
 def _take(path: Path, stack: ExitStack) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
         lock.acquire()
     except Timeout:

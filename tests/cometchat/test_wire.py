@@ -73,6 +73,7 @@ def test_a_body_that_is_no_envelope_counts_as_no_answer(body: bytes) -> None:
         (b'{"error":{"code":"ERR_BAD_REQUEST"}}', ErrorBody("ERR_BAD_REQUEST")),
         (b'{"error":{"code":"ERR_X","details":{"tags.0":["blank"]}}}', ErrorBody("ERR_X", ("tags.0",))),
         (b'{"error":{"code":"ERR_X","details":["blank"]}}', ErrorBody("ERR_X")),
+        (b'{"error":{"code":"ERR_X","details":{"a key ab":1,"name":2}}}', ErrorBody("ERR_X", ("name",))),
     ],
 )
 def test_an_error_is_its_code_and_its_fields(body: bytes, expected: ErrorBody) -> None:

@@ -108,7 +108,8 @@ def test_users_that_could_not_be_seen_keep_a_saved_plan_from_switching_off(scene
     code, err = scene.run(folder, "apply", newest(folder), "--yes")
     report = json.loads((folder / "runs" / "latest" / "report.json").read_bytes())
 
-    assert code == 0, err
+    assert code == 4, err
+    assert report["drift"]["unknown"] == 1
     assert report["plan"]["deactivate"] == 6
     assert report["outcomes"]["not_attempted"] >= 6
     assert scene.sandbox.counters().by_method.get("DELETE", 0) == 0
