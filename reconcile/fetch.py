@@ -6,6 +6,7 @@ look did not show it either.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -14,7 +15,7 @@ from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.diff import Comparison
 from reconcile.core.frame import actual_frame
 from reconcile.core.users import DirectoryUser
-from reconcile.errors import DirectoryStopped
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
 __all__ = ["Fetched", "fetch", "hidden_groups", "managed_groups"]
 
@@ -237,5 +238,7 @@ def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str
     """Find out which groups a look at one user leaves out, by looking at one that is known to have them."""
     for group in sorted(groups - directory.shows("get")):
         if group in directory.witnesses:
-            directory.get(directory.witnesses[group])
+            # One user that cannot be read ends no run: the group then counts as left out.
+            with suppress(DirectoryBusy, ChangeRejected):
+                directory.get(directory.witnesses[group])
     return frozenset(group for group in groups - directory.shows("get") if group in directory.witnesses)

@@ -157,7 +157,7 @@ def test_undo_leaves_whoever_is_protected_by_now(world: Shell, sandbox: Sandbox)
 def test_an_undo_that_could_not_see_somebody_switches_nobody_off(world: Shell, sandbox: Sandbox) -> None:
     """Fields are put back; who was created stays on, and the exit code says that it is not done."""
     run_id = applied(world)
-    sandbox.fault("status", method="GET", path="/users/renamed", code=500, times=999)
+    sandbox.fault("status", method="GET", path="/users/renamed", code=422, error="ERR_BAD_REQUEST", times=999)
     undone = world("undo", run_id, "--yes", "--json", *LIMITS)
 
     assert undone.code == 4, undone.out
