@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -17,7 +18,7 @@ from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
 from reconcile.core.users import Record
-from reconcile.errors import DirectoryStopped
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 from reconcile.store.planfile import PlanFile
 
 __all__ = ["Applier"]
@@ -106,7 +107,9 @@ class Applier:
         directory = self._hands.directory
         witnesses = self._header.witnesses
         for group in sorted(witnesses.keys() - directory.shows("get")):
-            directory.look(witnesses[group])
+            # One user that cannot be read ends no run: the group then counts as left out.
+            with suppress(DirectoryBusy, ChangeRejected):
+                directory.look(witnesses[group])
         hidden = witnesses.keys() - directory.shows("get")
         if hidden:
             directory.find_first_page()
