@@ -16,7 +16,6 @@ from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
 from reconcile.core.pacing import RateGroup
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
-from reconcile.logs import redact
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
@@ -142,7 +141,9 @@ def _proxy(settings: Settings, world: World) -> Iterator[Finding]:
     names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
     named = next((name for name in names if world.environ.get(name)), None)
     if named:
-        words = f"requests go through {redact(world.environ[named])}, as {named} says"
+        # Who logs in there and with what stands before the @, with a scheme in front or without.
+        place = world.environ[named].rpartition("@")[2].rpartition("//")[2]
+        words = f"requests go through {place}, as {named} says"
         yield Finding("proxy", "warn", words, f"unset {named} where that is not meant; NO_PROXY names exceptions")
 
 
