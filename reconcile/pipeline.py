@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 Confirm = Callable[[PlanHeader], bool]
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
-_REPORT_BYTES, _CHANGE_BYTES = 32 << 10, 512  # what a report takes: its pages, and a line for each change
+_REPORT_BYTES, _CHANGE_BYTES = 96 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 

@@ -68,7 +68,9 @@ def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
         if code:
             record_property(f"outcome: killed while {unfinished(folder) or 'beginning or ended'}", 1)
         command = RESUME if unfinished(folder) else command
-        if not code:
+        begun = {item.parent.name for item in (folder / "runs").glob("*/report.json")} - before
+        # Killed behind its end: a person would not begin anew.
+        if not code or (begun and not unfinished(folder)):
             break
     _finish(scene, folder, argv, before)
 
