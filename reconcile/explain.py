@@ -38,7 +38,9 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
         user = directory.find(uid) if fold_uid(uid) else None
-    findings, stuck = _compare(settings, export, desired, user, state)
+    forgotten = state.forgotten([uid])
+    protect = (*settings.policy.protect, *forgotten)
+    findings, stuck = _compare(export, desired, user, state, protect)
     changes = tuple(list_changes(findings, settings.policy.for_plan, state.own_deactivations()))
     return Explanation(
         uid=uid,
@@ -47,7 +49,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         record=None if user is None else as_record(user, desired.fields),
         situation=next((name for name, count in findings.situations.items() if count), None),
         decision=changes,
-        why=tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(state.forgotten([uid])))),
+        why=tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(forgotten))),
         history=tuple(state.history(uid)),
     )
 
@@ -58,11 +60,10 @@ def _uid_of(desired: Desired, wanted: str) -> str:
 
 
 def _compare(
-    settings: Settings, export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader
+    export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
 ) -> tuple[Findings, int]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes())
-    forgotten = state.forgotten(map(str, arrow(desired.users["uid"])))
-    comparison = Comparison(desired, protect=(*settings.policy.protect, *forgotten), freshness=freshness)
+    comparison = Comparison(desired, protect=protect, freshness=freshness)
     if user is not None:
         comparison.see(actual_frame([user], desired.fields))
     comparison.settle_missing(comparison.unseen())

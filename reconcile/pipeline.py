@@ -158,7 +158,6 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     run.interrupts.be_patient()
     run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
     _remember(run, made, exact=exact)
-    settled = dict(run.state.outcomes(run.id))
     mode = _mode(run, made, exact=exact)
     hands = Hands(
         run_id=run.id,
@@ -170,7 +169,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         workers=run.workers(),
         today=run.today(),
     )
-    due = made.count - made.header.counts["held"] - len(settled)
+    due = made.count - made.header.counts["held"] - len(mode.settled)
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
 
