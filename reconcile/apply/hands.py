@@ -17,7 +17,7 @@ from reconcile.store.state import State
 __all__ = ["ATTEMPTS", "Group", "Hands", "Mode", "groups_of"]
 
 ATTEMPTS = 6  # looks and sends of one change
-PAUSE_S = 0.5  # the longest wait before the second; doubles with each
+PAUSE_S = 0.5  # the wait before the second, at most twice that where it is random; doubles with each
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class Hands:
     def pause(self, attempt: int) -> None:
         """Wait before an attempt is repeated, a random while that grows. Raises: Interrupted."""
         self.gate.sleep(self.random.uniform(0, PAUSE_S * 2**attempt))
+
+    def wait_for_lag(self, attempt: int) -> None:
+        """Wait before a look that lagged behind a write is repeated, longer each time. Raises: Interrupted."""
+        self.gate.sleep(PAUSE_S * 2 ** (attempt - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """One create or update: look, decide, intend, send, and see that it stuck."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -16,6 +17,26 @@ from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Uncl
 __all__ = ["Upserter", "short"]
 
 log = structlog.get_logger()
+
+DOUBTS = 3  # looks more at a value that did not stick, where the date of the look cannot tell: 3.5 s
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What was sent and answered: `echo` is the answer to the last call, `met` the record that this call met."""
+
+    change: Change
+    fields: Sequence[str]
+    echo: Record
+    met: Record | None = None
+
+    def is_before(self, look: Record) -> bool:
+        """Whether a look is older than the write: its date says so. Dates are whole seconds."""
+        return look.updated_at is not None and look.updated_at < (self.echo.updated_at or 0)
+
+    def may_be_before(self, look: Record) -> bool:
+        """Whether its date cannot tell: it has none, or the record before the write bears the same."""
+        return self.met is not None and (look.updated_at is None or self.met.updated_at == self.echo.updated_at)
 
 
 class Upserter:
@@ -73,31 +94,41 @@ class Upserter:
         before = {} if look is None else {name: look.values.get(name) for name in fields}
         after = {name: change.desired.get(name) for name in fields}
         self._hands.state.intend(self._hands.run_id, change, before, after)
-        return self._send(change, decision, terms)
+        return self._send(change, decision, look, terms)
 
-    def _send(self, change: Change, decision: Create | Update, terms: Terms) -> tuple[Settled, Record | None]:
+    def _send(
+        self, change: Change, decision: Create | Update, look: Record | None, terms: Terms
+    ) -> tuple[Settled, Record | None]:
         if isinstance(decision, Create):
             fields = tuple(name for name in change.fields if name in terms.compared)
-            return self._confirm(change, fields, self._directory.create(decision.body), terms)
-        echo: Record | None = None
-        for body in decision.bodies:
-            echo = self._directory.update(change.uid, body)
-        if echo is None:
+            return self._confirm(_Write(change, fields, self._directory.create(decision.body)), terms)
+        write = self._update(change, decision.fields, decision.bodies, look)
+        if write is None:
             return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory"), None
-        return self._confirm(change, decision.fields, echo, terms)
+        return self._confirm(write, terms)
 
-    def _confirm(
-        self, change: Change, fields: Sequence[str], echo: Record, terms: Terms
-    ) -> tuple[Settled, Record | None]:
+    def _update(
+        self, change: Change, fields: Sequence[str], bodies: Iterable[dict[str, Any]], met: Record | None
+    ) -> "_Write | None":
+        """Send the bodies one after the other; None when the user is gone. `met` is the record before the first."""
+        echo = met
+        for body in bodies:
+            met, echo = echo, self._directory.update(change.uid, body)
+        return None if echo is None else _Write(change, fields, echo, met)
+
+    def _confirm(self, write: "_Write", terms: Terms) -> tuple[Settled, Record | None]:
         """Compare the answer with what was sent; read back what it leaves open."""
-        proof = verify(fields, change.desired, echo, self._directory.shows("echo"))
-        record: Record | None = echo
+        change = write.change
+        proof = verify(write.fields, change.desired, write.echo, self._directory.shows("echo"))
+        record: Record | None = write.echo
         if not proof.holds or (terms.more and not self._is_whole(terms)):
-            record, proof = self._prove_by_look(change, fields, since=echo.updated_at)
-        if record is not None and proof.differing and self._replace_metadata(change, fields, record):
-            record, proof = self._prove_by_look(change, fields, since=record.updated_at)
+            record, proof = self._prove_by_look(write)
+        if record is not None and proof.differing and (again := self._replace_metadata(write, record)):
+            record, proof = self._prove_by_look(again)
         if record is None:
             return Settled(Outcome.FAILED, "the user is gone right after the write"), None
+        if write.is_before(record):
+            return Settled(Outcome.FAILED, "every look still showed the user as before the write"), None
         if proof.differing:
             # Taken and not kept: the record moved all the same, and by us.
             lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
@@ -112,28 +143,28 @@ class Upserter:
         groups = {name.split(".", 1)[0] for name in terms.compared}
         return groups & {"tags", "metadata"} <= self._directory.shows("echo")
 
-    def _prove_by_look(
-        self, change: Change, fields: Sequence[str], *, since: int | None
-    ) -> tuple[Record | None, Verification]:
-        """Compare with a look that does not lag behind `since`, when the answer to the write dates the change."""
-        record = self._read_back(change)
-        for attempt in range(1, ATTEMPTS):
-            if record is not None and (record.updated_at or 0) >= (since or 0):
-                break
-            self._hands.pause(attempt)
+    def _prove_by_look(self, write: "_Write") -> tuple[Record | None, Verification]:
+        """Compare with a look that does not lag behind the write, as far as the look's date tells."""
+        change = write.change
+        for attempt in range(1, ATTEMPTS + 1):
             record = self._read_back(change)
-        if record is None:
-            return None, Verification((), ())
-        return record, verify(fields, change.desired, record, self._directory.looks_show())
+            proof = Verification((), ())
+            if record is not None:
+                proof = verify(write.fields, change.desired, record, self._directory.looks_show())
+                doubtful = proof.differing and write.may_be_before(record) and attempt <= DOUBTS
+                if not doubtful and not write.is_before(record):
+                    break
+            if attempt < ATTEMPTS:
+                self._hands.wait_for_lag(attempt)
+        return record, proof
 
-    def _replace_metadata(self, change: Change, fields: Sequence[str], record: Record) -> bool:
+    def _replace_metadata(self, write: "_Write", record: Record) -> "_Write | None":
         """Where metadata keys stayed because an update merges, replace the object, if all of it is ours."""
-        bodies = replacing_bodies(fields, change.desired, record)
-        if bodies:
-            self._hands.state.keep_whole(self._hands.run_id, change, record.metadata)
-            for body in bodies:
-                self._directory.update(change.uid, body)
-        return bool(bodies)
+        bodies = replacing_bodies(write.fields, write.change.desired, record)
+        if not bodies:
+            return None
+        self._hands.state.keep_whole(self._hands.run_id, write.change, record.metadata)
+        return self._update(write.change, write.fields, bodies, record)
 
     def _read_back(self, change: Change) -> Record | None:
         try:

@@ -62,6 +62,7 @@ class Gate:
         self._turns = {group: threading.Lock() for group in budgets}
         self._state = threading.Lock()
         self._paused_until = 0.0
+        self._asked_too_much = 0.0
         self._breaker = Breaker(patience or Patience())
         self._last_failure = ""
         self.sent = dict.fromkeys(budgets, 0)
@@ -120,14 +121,14 @@ class Gate:
         self._stop.check()
 
     def pause(self, seconds: float, *, jitter_s: float = 0.0) -> None:
-        """Let nobody through for as long as CometChat asked, and a little more. Raises: DirectoryStopped."""
-        if seconds > LONGEST_WAIT_S:
-            raise DirectoryStopped(
-                f"CometChat asks to wait {seconds:.0f} s, longer than the {LONGEST_WAIT_S:.0f} s that a run waits",
-                hint="run again later, or resume",
-                status=429,
-            )
+        """
+        Let nobody through for as long as CometChat asked, and a little more.
+
+        Where that is longer than a run waits, nobody passes any more.
+        """
         with self._state:
+            if seconds > LONGEST_WAIT_S:
+                self._asked_too_much = seconds
             self._paused_until = max(self._paused_until, self._monotonic() + seconds + jitter_s)
             self.throttled += 1
 
@@ -166,6 +167,13 @@ class Gate:
                 raise DirectoryStopped(
                     f"CometChat failed for {self._breaker.patience.longest_s:.0f} s, last: {self._last_failure}",
                     hint="look at the vendor's status page; finish later with: reconcile resume",
+                )
+            if self._asked_too_much:
+                words = f"CometChat asks to wait {self._asked_too_much:.0f} s"
+                raise DirectoryStopped(
+                    f"{words}, longer than the {LONGEST_WAIT_S:.0f} s that a run waits",
+                    hint="run again later, or resume",
+                    status=429,
                 )
             budget = self._budgets[group]
             wait = max(budget.wait_s(now), self._paused_until - now, self._breaker.wait_s(now))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reconcile.cometchat.gate import SETTLE_S, Gate, Stop
 from reconcile.cometchat.wire import RateHeaders
 from reconcile.core.pacing import Budget, RateGroup
-from reconcile.errors import ExitCode, Interrupted
+from reconcile.errors import DirectoryStopped, ExitCode, Interrupted
 from tests.cometchat.builders import Clock, a_gate, a_stop
 
 CORE, STANDARD = RateGroup.CORE, RateGroup.STANDARD
@@ -163,6 +163,17 @@ def test_a_pause_holds_both_groups() -> None:
 
     assert clock() - start >= 15
     assert gate.throttled == 2
+
+
+def test_a_wait_that_is_too_long_ends_the_run_for_every_thread() -> None:
+    """Also where the refused request was one whose answer nobody waits for, as a page beyond the end."""
+    clock = Clock()
+    gate = a_gate(clock)
+    gate.pause(301)
+
+    for group in (CORE, STANDARD):
+        with pytest.raises(DirectoryStopped, match="asks to wait 301 s"):
+            gate.enter(group)
 
 
 def test_a_pause_holds_every_thread() -> None:

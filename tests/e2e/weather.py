@@ -92,7 +92,7 @@ ROWS: dict[str, dict[str, Case]] = {
         "HTML 502": _status(502, body="html", every=4),
         "HTML 502 after the commit": _status(502, body="html", **WRITES, **AFTER, every=2),
     },
-    "HTML 404 for a user": {"an HTML 404 for a user": _status(404, body="html", **LOOKS, every=2)},
+    "HTML 404 for a user": {"an HTML 404 for a user": _status(404, body="html", **LOOKS, every=3)},
     "a huge body": {
         "a huge page": _case(0, kind="huge_body", mebibytes=30, **PAGES, nth=1),
         "a huge answer to a write": _case(0, kind="huge_body", mebibytes=30, **WRITES, nth=3),
