@@ -8,12 +8,14 @@ look did not show it either.
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
+import pyarrow as pa
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.diff import Comparison
-from reconcile.core.frame import actual_frame
+from reconcile.core.frame import actual_frame, actual_table
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
@@ -21,7 +23,7 @@ __all__ = ["Fetched", "fetch", "hidden_groups", "managed_groups"]
 
 log = structlog.get_logger()
 
-_BLOCK_PAGES = 16  # compared at once: a frame costs per block, its memory per user
+_BLOCK_PAGES = 32  # compared at once: a frame costs per block, its memory per user
 _PROBES = 3  # users that are asked for what their rows do not show
 _IDLE_PAGES = 3  # pages in a row without a new user: the list does not move on
 
@@ -144,28 +146,23 @@ def _is_by_uid_cheaper(directory: Directory, wanted: int, groups: frozenset[str]
 
 def _walk(directory: Directory, comparison: Comparison, tick: Tick) -> int:
     pages = idle = 0
-    for block in _blocks(directory.pages()):
+    for block in _blocks(directory.pages(), comparison):
         pages += len(block)
-        users = [user for page in block for user in page]
-        news = comparison.see(actual_frame(users, comparison.fields))
+        news = comparison.see(actual_frame(block))
         idle = 0 if news else idle + len(block)
         if idle >= _IDLE_PAGES:
             raise DirectoryStopped(
                 f"the list of users does not move on: {idle} pages without a new one",
                 hint="run again; when it stays, tell the vendor",
             )
-        tick(len(users))
+        tick(sum(page.num_rows for page in block))
     return pages + 1
 
 
-def _blocks(pages: Iterator[list[DirectoryUser]]) -> Iterator[list[list[DirectoryUser]]]:
-    block: list[list[DirectoryUser]] = []
-    for page in pages:
-        block.append(page)
-        if len(block) == _BLOCK_PAGES:
-            yield block
-            block = []
-    if block:
+def _blocks(pages: Iterator[list[DirectoryUser]], comparison: Comparison) -> Iterator[list[pa.Table]]:
+    # Turned page by page: as objects the users of a block would take five times the room.
+    tables = (actual_table(page, comparison.fields) for page in pages)
+    while block := list(islice(tables, _BLOCK_PAGES)):
         yield block
 
 
@@ -174,7 +171,7 @@ def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) 
     pages = 0
     for page in directory.pages(deactivated=True):
         pages += 1
-        news = comparison.see_deactivated(actual_frame(page, comparison.fields))
+        news = comparison.see_deactivated(actual_frame([actual_table(page, comparison.fields)]))
         if not news and not any(user.deactivated_at for user in page):
             # The flag is not honoured here: these are the active ones once more.
             log.warning("directory.deactivated_flag_ignored")
@@ -212,8 +209,8 @@ def _look_again(directory: Directory, comparison: Comparison, walk_cost: int | N
 
 
 def _walk_again(directory: Directory, comparison: Comparison, tick: Tick) -> None:
-    for block in _blocks(directory.pages()):
-        comparison.see(actual_frame([user for page in block for user in page], comparison.fields))
+    for block in _blocks(directory.pages(is_news=comparison.is_news), comparison):
+        comparison.see(actual_frame(block))
         tick(0)
     _walk_deactivated(directory, comparison, tick)
     _settle_disputed(directory, comparison)
@@ -228,10 +225,10 @@ def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tic
         elif user is not None:
             found.append(user)
         if len(found) == 1000:
-            comparison.see(actual_frame(found, comparison.fields))
+            comparison.see(actual_frame([actual_table(found, comparison.fields)]))
             found = []
         tick(1)
-    comparison.see(actual_frame(found, comparison.fields))
+    comparison.see(actual_frame([actual_table(found, comparison.fields)]))
 
 
 def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str]:

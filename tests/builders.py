@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reconcile.core.diff import Comparison, Findings
-from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, as_frame, desire
+from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, actual_table, as_frame, desire
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
@@ -81,7 +81,7 @@ def a_desired(*rows: Row, mapping: ColumnMapping | None = None) -> Desired:
 
 def an_actual_frame(*users: DirectoryUser, fields: tuple[str, ...] = FIELDS) -> pd.DataFrame:
     """A block of the directory."""
-    return actual_frame(users, fields)
+    return actual_frame([actual_table(users, fields)])
 
 
 def a_comparison(

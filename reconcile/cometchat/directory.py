@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from reconcile.cometchat import wire
 from reconcile.cometchat.client import Client
-from reconcile.cometchat.wire import PAGE_SIZE, Request
+from reconcile.cometchat.wire import PAGE_SIZE, IsNews, Page, Request
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser, Record, as_record
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
@@ -57,7 +58,7 @@ class Directory:
 
     def page(self, number: int, *, deactivated: bool = False) -> list[DirectoryUser]:
         """Fetch one page of the list, counted from `first_page`."""
-        return self._list(number, ("onlyDeactivated", "1") if deactivated else None)
+        return self._list(number, *_which(deactivated=deactivated))
 
     def find_first_page(self) -> list[DirectoryUser]:
         """
@@ -75,31 +76,32 @@ class Directory:
             return zero
         return one
 
-    def pages(self, *, deactivated: bool = False) -> Iterator[list[DirectoryUser]]:
+    def pages(self, *, deactivated: bool = False, is_news: IsNews | None = None) -> Iterator[list[DirectoryUser]]:
         """
         Walk the list until a page is empty; counts and page totals of the service are not believed.
 
-        Several pages are in flight, more as the walk goes on.
+        Several pages are in flight, more as the walk goes on. With `is_news` a page without news is given as an
+        empty one: to a second walk nearly all are.
         Raises: DirectoryStopped when the same full page comes twice in a row.
         """
         with ThreadPoolExecutor(self._workers) as pool:
-            waiting: deque[Future[list[DirectoryUser]]] = deque()
+            waiting: deque[Future[Page]] = deque()
+            which = _which(deactivated=deactivated)
             number, window = self.first_page - 1, 1
             last: tuple[str, ...] = ()
             while True:
                 while len(waiting) < window:
                     number += 1
-                    waiting.append(pool.submit(self.page, number, deactivated=deactivated))
-                rows = waiting.popleft().result()
-                if not rows:
+                    waiting.append(pool.submit(self._page, number, *which, is_news=is_news))
+                page = waiting.popleft().result()
+                if not page.uids:
                     for unneeded in waiting:
                         unneeded.cancel()
                     return
-                uids = tuple(row.uid for row in rows)
-                if uids == last:
+                if page.uids == last:
                     raise DirectoryStopped("the list shows the same page twice", hint="check cometchat.base_url")
-                last = uids
-                yield rows
+                last = page.uids
+                yield page.users
                 window = min(window * 2, _WINDOW, self._workers)
 
     def errand(self) -> AbstractContextManager[None]:
@@ -171,12 +173,17 @@ class Directory:
         """The groups that this kind of answer (`list`, `get`, `echo`) is known to carry."""
         return frozenset(self.shown[kind])
 
-    def _list(self, number: int, *more: tuple[str, str] | None, settling: bool = False) -> list[DirectoryUser]:
-        wanted = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
-        params = tuple(pair for pair in wanted if pair is not None)
-        rows = self._must(Request("GET", "/users", wire.read_page, params), settling=settling)
-        self._learn("list", rows)
-        return rows
+    def _list(self, number: int, *more: tuple[str, str], settling: bool = False) -> list[DirectoryUser]:
+        return self._page(number, *more, settling=settling).users
+
+    def _page(
+        self, number: int, *more: tuple[str, str], settling: bool = False, is_news: IsNews | None = None
+    ) -> Page:
+        params = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
+        read = wire.read_page if is_news is None else partial(wire.read_news, is_news=is_news)
+        page = self._must(Request("GET", "/users", read, params), settling=settling)
+        self._learn("list", page.users)
+        return page
 
     def _whole(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
         user = self.get(uid, settling=settling)
@@ -231,3 +238,7 @@ class Directory:
             for group in shown - known:
                 known.add(group)
                 self.witnesses.setdefault(group, user.uid.lower())
+
+
+def _which(*, deactivated: bool) -> tuple[tuple[str, str], ...]:
+    return (("onlyDeactivated", "1"),) if deactivated else ()

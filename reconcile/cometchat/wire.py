@@ -16,10 +16,12 @@ __all__ = [
     "PROBE",
     "BadAnswer",
     "ErrorBody",
+    "IsNews",
     "Page",
     "RateHeaders",
     "Request",
     "read_error",
+    "read_news",
     "read_page",
     "read_rate_headers",
     "read_roles",
@@ -77,7 +79,7 @@ class _Error(msgspec.Struct):
 
 class _Envelope(msgspec.Struct):
     error: _Error | None = None
-    data: Any = msgspec.UNSET
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # whether it is there, not what it holds
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -100,10 +102,28 @@ def read_error(body: bytes) -> ErrorBody | None:
     return ErrorBody(code if _CODE.fullmatch(code) else "", fields)
 
 
-class Page(msgspec.Struct, frozen=True):
-    """One page of the user list."""
-
+class _Page(msgspec.Struct, frozen=True):
     data: list[DirectoryUser]
+
+
+class _Row(msgspec.Struct, rename="camel", gc=False):
+    uid: str
+    deactivated_at: int | None = None
+
+
+class _Rows(msgspec.Struct):
+    data: list[_Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the user list: the uids on it, and its users, where they are wanted."""
+
+    uids: tuple[str, ...]
+    users: list[DirectoryUser]
+
+
+IsNews = Callable[[tuple[str, ...]], bool]
 
 
 class _One(msgspec.Struct):
@@ -122,7 +142,8 @@ class _Lists(msgspec.Struct):
     data: dict[str, Any]
 
 
-_PAGE = msgspec.json.Decoder(Page, strict=False)
+_PAGE = msgspec.json.Decoder(_Page, strict=False)
+_ROWS = msgspec.json.Decoder(_Rows, strict=False)
 _ONE = msgspec.json.Decoder(_One, strict=False)
 _ROLES = msgspec.json.Decoder(_Roles)
 _LISTS = msgspec.json.Decoder(_Lists)
@@ -135,10 +156,17 @@ def _read(decoder: Any, body: bytes) -> Any:
         raise BadAnswer(type(error).__name__) from None
 
 
-def read_page(body: bytes) -> list[DirectoryUser]:
+def read_page(body: bytes) -> Page:
     """Read a page of users. Raises: BadAnswer."""
-    page: Page = _read(_PAGE, body)
-    return page.data
+    users: list[DirectoryUser] = _read(_PAGE, body).data
+    return Page(tuple(user.uid for user in users), users)
+
+
+def read_news(body: bytes, is_news: IsNews) -> Page:
+    """Read a page; without its users where none of them is news, nor deactivated. Raises: BadAnswer."""
+    rows: list[_Row] = _read(_ROWS, body).data
+    uids = tuple(row.uid for row in rows)
+    return read_page(body) if is_news(uids) or any(row.deactivated_at for row in rows) else Page(uids, [])
 
 
 def read_user(body: bytes, uid: str) -> DirectoryUser:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ from reconcile.core.lookup import UidIndex
 from reconcile.core.users import Situation, fingerprint
 
 __all__ = ["Comparison", "Difference", "Findings", "differs", "matching"]
+
+_ROWS = 10_000  # rows that are Python objects at one time
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -99,10 +102,10 @@ class Findings:
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""
-        for row in self.missing_rows.to_dict("records"):
-            desired = {field: _text(row[field]) for field in self.fields}
+        for row in _rows(self.missing_rows):
+            desired = {field: row[field] for field in self.fields}
             filled = tuple(field for field in self.fields if desired[field] is not None)
-            yield Difference(row["uid"], int(row[SOURCE_ROW]), desired, None, filled, None)
+            yield Difference(row["uid"], row[SOURCE_ROW], desired, None, filled, None)
 
     def drifted(self) -> Iterable[Difference]:
         """The active users that differ, by uid."""
@@ -113,22 +116,27 @@ class Findings:
         return self._differences(self.deactivated_rows)
 
     def _differences(self, rows: pd.DataFrame) -> Iterable[Difference]:
-        for row in rows.to_dict("records"):
-            desired = {field: _text(row[field]) for field in self.fields}
-            actual = {field: _text(row[f"actual {field}"]) for field in self.fields}
+        names = [(field, f"actual {field}", f"differs {field}") for field in self.fields]
+        for row in _rows(rows):
+            actual = {field: row[held] for field, held, _ in names}
             yield Difference(
                 uid=row["uid"],
-                source_row=int(row[SOURCE_ROW]),
-                desired=desired,
+                source_row=row[SOURCE_ROW],
+                desired={field: row[field] for field in self.fields},
                 actual=actual,
-                differing=tuple(field for field in self.fields if row[f"differs {field}"]),
+                differing=tuple(field for field, _, differs in names if row[differs]),
                 fingerprint=fingerprint(actual, self.visible),
-                newer=bool(row["newer"]),
+                newer=row["newer"],
             )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _rows(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """Give the rows one by one, with Python's own values, a share of them at a time."""
+    names = [str(name) for name in frame]
+    for start in range(0, len(frame), _ROWS):
+        part = frame.iloc[start : start + _ROWS]
+        columns = [arrow(part[name]).to_pylist() for name in names]
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def differs(desired: pa.Array, actual: pa.Array, *, keep_empty: bool) -> Mask:
@@ -195,6 +203,14 @@ class Comparison:
         fresh = self._fresh(rows)
         self._compare(block.take(np.flatnonzero(fresh)), rows[fresh])
         return news + int(fresh.sum()) + self._note_outside(block, rows)
+
+    def is_news(self, uids: Sequence[str]) -> bool:
+        """Whether one of these was not seen so far. Thread-safe: what is seen stays seen."""
+        folded = [uid.lower() for uid in uids]
+        rows = self._index.rows(pa.array(folded, pa.string()))
+        if (self._state[rows[rows >= 0]] == _State.UNSEEN).any():
+            return True
+        return any(folded[at] not in self._outside for at in np.flatnonzero(rows < 0).tolist())
 
     def see_deactivated(self, block: pd.DataFrame) -> int:
         """Take in rows of the walk of the deactivated; how many of them were news."""

@@ -5,7 +5,7 @@ Frames are Arrow text in pandas: one row a user, a
 column `uid`, one column a managed field in normal form (see `core.users`), and `source_row`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from reconcile.core.cells import arrow, read_cells, texts
 from reconcile.core.limits import check_sizes, check_text
 from reconcile.core.mapping import ColumnRule, Mapping
-from reconcile.core.metadata import managed_metadata, metadata_field, metadata_path, metadata_texts
+from reconcile.core.metadata import managed_metadata, metadata_columns, metadata_field, metadata_path
 from reconcile.core.problems import Mask, Problems, true
-from reconcile.core.users import MISSING_UID, DirectoryUser, field_text
+from reconcile.core.users import MISSING_UID, DirectoryUser, field_texts
 
 __all__ = [
     "SOURCE_ROW",
@@ -30,6 +30,7 @@ __all__ = [
     "QuarantineKind",
     "Quarantined",
     "actual_frame",
+    "actual_table",
     "as_frame",
     "desire",
     "with_roles",
@@ -160,26 +161,33 @@ def with_roles(desired: Desired, known: Collection[str]) -> Desired:
     return replace(desired, users=kept, quarantined=every)
 
 
-def actual_frame(users: Iterable[DirectoryUser], fields: tuple[str, ...]) -> pd.DataFrame:
+def actual_frame(tables: Iterable[pa.Table]) -> pd.DataFrame:
+    """Give tables of directory users, at least one, as one frame."""
+    whole = pa.concat_tables(tables).combine_chunks()
+    frame: pd.DataFrame = whole.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def actual_table(records: Sequence[DirectoryUser], fields: tuple[str, ...]) -> pa.Table:
     """
     Put directory users into the same normal form, one row a record as it came (doubles included).
 
-    Adds: `created_at`, `updated_at` (unix seconds or missing), `deactivated`, `shows_tags`, `shows_metadata`.
+    Adds: `created_at`, `updated_at` (unix seconds or missing), `deactivated`.
     """
-    records = users if isinstance(users, list) else list(users)
     data: dict[str, Any] = {"uid": pa.array([user.uid.lower() for user in records], pa.string())}
     paths = managed_metadata(fields)
     for name in fields:
         if metadata_path(name) is None:
-            data[name] = pa.array([field_text(user, name) for user in records], pa.string())
+            data[name] = pa.array(field_texts(records, name), pa.string())
     if paths:
-        found = [metadata_texts(user.metadata, paths) for user in records]
-        for at, path in enumerate(paths):
-            data[metadata_field(path)] = pa.array([row[at] for row in found], pa.string())
+        found = metadata_columns((user.metadata for user in records), paths)
+        data |= {
+            metadata_field(path): pa.array(texts, pa.string()) for path, texts in zip(paths, found, strict=True)
+        }
     data["created_at"] = pa.array([user.created_at for user in records], pa.int64())
     data["updated_at"] = pa.array([user.updated_at for user in records], pa.int64())
     data["deactivated"] = pa.array([bool(user.deactivated_at) for user in records], pa.bool_())
-    return as_frame(data)
+    return pa.table(data)
 
 
 def _uids(made: pa.Array, raw_uid: pa.Array, problems: Problems) -> tuple[pa.Array, Mask]:

@@ -3,6 +3,7 @@ The normal form of a JSON value: one text for values that are equal, so that com
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -38,7 +39,11 @@ def _plain_numbers(value: Any) -> Any:
 
 def canonical_raw(raw: msgspec.Raw) -> str | None:
     """Give the canonical text of a JSON value that is still bytes."""
-    data = bytes(raw)
+    return _canonical_bytes(bytes(raw))
+
+
+@lru_cache(maxsize=1 << 12)
+def _canonical_bytes(data: bytes) -> str | None:
     # A string without an escape is its own canonical form; most metadata values are that.
     if data[:1] == b'"' and b"\\" not in data:
         return data.decode()
@@ -51,5 +56,11 @@ def canonical_raw(raw: msgspec.Raw) -> str | None:
 
 def canonical_tags(tags: Iterable[str]) -> str | None:
     """Write tags as the set that they are: trimmed, without blanks, sorted; None for no tags."""
+    return _canonical_tags(tuple(tags))
+
+
+@lru_cache(maxsize=1 << 12)
+def _canonical_tags(tags: tuple[str, ...]) -> str | None:
+    # Few combinations are borne by many.
     unique = sorted({tag.strip() for tag in tags} - {""})
     return canonical_json(unique) if unique else None

@@ -15,7 +15,7 @@ import numpy as np
 
 from reconcile.core.diff import Difference, Findings
 from reconcile.core.guards import GuardClass, GuardVerdict
-from reconcile.core.normal import canonical_json
+from reconcile.core.normal import canonical_json, canonical_raw
 from reconcile.core.users import Reason, as_json, is_json_field
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "class_counts",
     "decode_change",
     "encode_change",
+    "encoded",
     "list_changes",
     "normal",
     "plain",
@@ -195,7 +196,9 @@ def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
 def list_changes(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
     """Give the changes in plan order, numbered from 1."""
     for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
-        yield msgspec.structs.replace(change, seq=seq)
+        # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
+        msgspec.structs.force_setattr(change, "seq", seq)
+        yield change
 
 
 def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
@@ -272,8 +275,8 @@ class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True)
     guard_class: GuardClass
     reasons: tuple[Reason, ...] = ()
     fields: tuple[str, ...] = ()
-    before: dict[str, Any] = {}
-    desired: dict[str, Any] = {}
+    before: dict[str, msgspec.Raw] = {}
+    desired: dict[str, msgspec.Raw] = {}
     fingerprint: str | None = None
     source_row: int | None = None
 
@@ -286,6 +289,7 @@ class Head(msgspec.Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
+_TEXT = msgspec.json.Decoder(str | None)
 _HEAD = msgspec.json.Decoder(Head)
 
 
@@ -304,6 +308,25 @@ def normal(values: Mapping[str, Any]) -> dict[str, str | None]:
     return {field: canonical_json(value) if is_json_field(field) else value for field, value in values.items()}
 
 
+def encoded(values: Mapping[str, str | None]) -> bytes:
+    """Give the same as JSON text, without decoding what is JSON already."""
+    return msgspec.json.encode(_raw(values))
+
+
+def _raw(values: Mapping[str, str | None]) -> dict[str, msgspec.Raw]:
+    return {field: msgspec.Raw(_json(field, text)) for field, text in values.items()}
+
+
+def _json(field: str, text: str | None) -> bytes:
+    return msgspec.json.encode(text) if text is None or not is_json_field(field) else text.encode()
+
+
+def _normal(values: Mapping[str, msgspec.Raw]) -> dict[str, str | None]:
+    return {
+        field: canonical_raw(raw) if is_json_field(field) else _TEXT.decode(raw) for field, raw in values.items()
+    }
+
+
 def encode_change(change: Change) -> bytes:
     """Write one change as a line of the plan file, without its line break."""
     line = _Line(
@@ -313,8 +336,8 @@ def encode_change(change: Change) -> bytes:
         guard_class=change.guard_class,
         reasons=change.reasons,
         fields=change.fields,
-        before=plain(change.before),
-        desired=plain(change.desired),
+        before=_raw(change.before),
+        desired=_raw(change.desired),
         fingerprint=change.fingerprint,
         source_row=change.source_row,
     )
@@ -334,8 +357,8 @@ def decode_change(line: bytes) -> Change:
         action=read.action,
         guard_class=read.guard_class,
         fields=read.fields,
-        before=normal(read.before),
-        desired=normal(read.desired),
+        before=_normal(read.before),
+        desired=_normal(read.desired),
         reasons=read.reasons,
         fingerprint=read.fingerprint,
         source_row=read.source_row,

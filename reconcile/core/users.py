@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ __all__ = [
     "Values",
     "as_json",
     "as_record",
+    "field_texts",
     "fingerprint",
     "fold_uid",
     "is_json_field",
@@ -61,7 +63,7 @@ class Reason(StrEnum):
     ROLE_MISMATCHED = "role_mismatched"
 
 
-class DirectoryUser(msgspec.Struct, rename="camel", frozen=True):
+class DirectoryUser(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """
     One user as CometChat shows it. A key that is absent is unset, or hidden by that channel.
 
@@ -113,11 +115,6 @@ def fold_uid(text: str) -> str | None:
     return None if folded in MISSING_UID else folded
 
 
-def text_or_none(text: str | None) -> str | None:
-    """Two ways to say nothing agree: an absent text and an empty one."""
-    return text or None
-
-
 def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
     """Take the managed state out of one directory user."""
     whole = metadata_object(user.metadata)
@@ -141,15 +138,21 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
 
 def field_text(user: DirectoryUser, field: str) -> str | None:
     """Give the normal form of one field that is not metadata."""
+    return field_texts((user,), field)[0]
+
+
+def field_texts(users: Iterable[DirectoryUser], field: str) -> list[str | None]:
+    """Give the normal forms of one field that is not metadata, of many users."""
     match field:
         case "tags":
-            return canonical_tags(user.tags) if isinstance(user.tags, list) else None
+            return [canonical_tags(user.tags) if isinstance(user.tags, list) else None for user in users]
         case "role":
-            return user.role.lower() if user.role else None
+            return [user.role.lower() if user.role else None for user in users]
         case "statusMessage":
-            return text_or_none(user.status_message)
+            return [user.status_message or None for user in users]
         case _:
-            return text_or_none(getattr(user, field))
+            value = attrgetter(field)
+            return [value(user) or None for user in users]
 
 
 def fingerprint(values: Values, fields: Iterable[str]) -> str:

@@ -13,11 +13,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
-import msgspec
-
 from reconcile.core.frame import Quarantined, QuarantineKind
 from reconcile.core.outcome import Settled
-from reconcile.core.plan import Change, plain
+from reconcile.core.plan import Change, encoded
 from reconcile.core.users import fold_uid
 
 __all__ = ["defused", "meant", "read_quarantine", "write_changes", "write_quarantine"]
@@ -27,6 +25,8 @@ _FORMULA = frozenset("=+-@|%＝＋－＠｜％")
 # Spaces, controls and what has no shape: they stand before a formula and leave it one.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 _PARTS = re.compile(r"([;\t\r\n])")
+# What most cells are: one part that begins with something visible that starts no formula. Then nothing is to be done.
+_HARMLESS = re.compile(r'(?:[A-Za-z0-9{\["][^;\t\r\n]*)?')
 
 CHANGES = (
     "uid",
@@ -45,6 +45,8 @@ QUARANTINE = ("source_row", "uid", "kind", "detail")
 
 def defused(text: str) -> str:
     """Give the text of a cell so that no spreadsheet runs it, or a part of it."""
+    if _HARMLESS.fullmatch(text):
+        return text
     return "".join(f"'{part}" if is_run else part for part, is_run in _parts(text))
 
 
@@ -121,4 +123,4 @@ def _write(file: BinaryIO, header: tuple[str, ...], rows: Iterable[tuple[str, ..
 
 
 def _json(values: Mapping[str, str | None]) -> str:
-    return msgspec.json.encode(plain(values)).decode() if values else ""
+    return encoded(values).decode() if values else ""

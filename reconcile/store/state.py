@@ -20,7 +20,7 @@ import msgspec
 
 from reconcile.core.baseline import Baseline
 from reconcile.core.outcome import PastChange, Settled
-from reconcile.core.plan import Change, plain
+from reconcile.core.plan import Change, encoded
 from reconcile.core.users import Values
 from reconcile.errors import SettingsError, StateError
 from reconcile.store.reader import RunRow, StateReader
@@ -120,8 +120,8 @@ class State(StateReader):
                 change.uid,
                 change.action,
                 change.guard_class,
-                msgspec.json.encode(plain(before)).decode(),
-                msgspec.json.encode(plain(change.after if after is None else after)).decode(),
+                encoded(before).decode(),
+                encoded(change.after if after is None else after).decode(),
             ),
             durable=True,
         )

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from reconcile.cometchat.wire import (
     BadAnswer,
     ErrorBody,
+    Page,
     RateHeaders,
     read_error,
+    read_news,
     read_page,
     read_rate_headers,
     read_roles,
@@ -40,8 +42,6 @@ NOT_JSON = [
     b'{"data":{}',
     b'{"data":NaN}',
     b'{"data":Infinity}',
-    b'{"data":1e400}',
-    b'{"data":"\xff"}',
     b"\xef\xbb\xbf",
     b'{"data":{}}{"data":{}}',
     b"[" * DEEP,
@@ -51,6 +51,15 @@ NOT_JSON = [
     b'{"error":[]}',
     b'{"error":{"code":["ERR_BAD_REQUEST"]}}',
 ]
+
+
+@pytest.mark.parametrize("body", [b'{"data":1e400}', b'{"data":"\xff"}'])
+def test_data_that_is_no_json_is_found_where_it_is_read(body: bytes) -> None:
+    """The envelope is looked at for its error alone."""
+    assert read_error(body) == ErrorBody()
+    for read in (read_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
+        with pytest.raises(BadAnswer):
+            read(body)
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
@@ -125,7 +134,19 @@ def test_a_page_cut_anywhere_is_refused() -> None:
         with pytest.raises(BadAnswer):
             read_page(page[:end])
 
-    assert [user.uid for user in read_page(page)] == ["kiwi", "lime"]
+        with pytest.raises(BadAnswer):
+            read_news(page[:end], lambda _: False)
+
+    assert [user.uid for user in read_page(page).users] == ["kiwi", "lime"]
+    assert read_news(page, lambda _: False) == Page(("kiwi", "lime"), [])
+    assert read_news(page, lambda uids: "lime" in uids) == read_page(page)
+
+
+def test_a_page_with_somebody_deactivated_is_read_whole() -> None:
+    """Seen active before and deactivated now is news, too."""
+    page = b'{"data":[{"uid":"kiwi","deactivatedAt":1}]}'
+
+    assert read_news(page, lambda _: False).users
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from reconcile.core.frame import (
     Quarantined,
     QuarantineKind,
     actual_frame,
+    actual_table,
     desire,
     with_roles,
 )
@@ -381,7 +382,7 @@ def test_a_block_of_the_directory_and_a_look_at_one_user_agree() -> None:
     fields = ("name", "avatar", "statusMessage", "role", "tags", "metadata.a", "metadata.b")
     user = a_user(uid="KIWI", role="VIP", avatar="", tags=["b", "a"], metadata={"b": 1.0, "c": 2})
 
-    (row,) = actual_frame([user], fields).to_dict("records")
+    (row,) = actual_frame([actual_table([user], fields)]).to_dict("records")
     record = as_record(user, fields)
 
     assert {field: row[field] if isinstance(row[field], str) else None for field in fields} == record.values
