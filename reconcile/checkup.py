@@ -112,8 +112,7 @@ def _measure(good: tuple[Baseline, ...]) -> str:
         return "no good run so far, so the next source is held against nothing"
     last = good[0]
     most = max(good, key=lambda baseline: baseline.rows)
-    drift = "" if not last.valid or last.drifted is None else f", {last.drifted / last.valid:.1%} of them drifted"
-    words = f"the last good run {last.run_id} had {last.rows:,} rows{drift}"
+    words = f"the last good run {last.run_id} had {last.rows:,} rows"
     return words if most.rows == last.rows else f"{words}; the most of the last {len(good)} exports: {most.rows:,}"
 
 

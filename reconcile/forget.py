@@ -18,7 +18,6 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, PlanHeader
 from reconcile.core.report import Report
-from reconcile.core.tombstones import tombstone
 from reconcile.core.users import fold_uid
 from reconcile.errors import PlanError, SettingsError
 from reconcile.report import REPORT_FILES, render
@@ -55,9 +54,9 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
         raise SettingsError(f"there is no state file in {run_dir}", hint="name the run directory: --run-dir")
     with hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), "forget"):
         with closing(State(path, app.app_id)) as state:
-            mark = tombstone(folded, state.salt())
+            salt = state.salt()
         folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
-        rows = erase(path, folded, mark, world.now().isoformat(timespec="seconds"))
+        rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))
         for folder in folders:
             _rewrite(folder, folded, StateReader(path))
         return Forgotten(rows, tuple(folder.path.name for folder in folders))

@@ -5,15 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import structlog
 
-from reconcile.core.baseline import Baseline, window
+from reconcile import __version__
+from reconcile.core.baseline import Baseline, Sketch, window
 from reconcile.core.cells import arrow
 from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.report import SourceCounts
 from reconcile.core.shape import empty_shares, mark_of
+from reconcile.core.sketch import fingerprint, sketch_of
 from reconcile.core.source_guards import (
     Shape,
     SourceLimits,
@@ -61,7 +64,8 @@ def freshness(run: Run, as_of: str | None) -> Freshness:
 def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
     empty = empty_shares(export.frame, export.mapping)
-    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty)
+    sketch = _sketch(run, desired)
+    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty, sketch)
     limits, now = _limits(run), int(run.world.now().timestamp())
     present = set(arrow(desired.users["uid"]).to_pylist()) if limits.sentinels else set()
     good = window(run.state.baselines())
@@ -74,6 +78,7 @@ def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
         empty=empty,
         columns=export.columns,
         accepted=tuple(verdict.guard for verdict in beside if verdict.is_held),
+        sketch=sketch,
     )
     ledger.notes += _column_note(export.columns, good)
     alone = judge_source(shape, limits, present=present, now_unix_s=now)
@@ -101,7 +106,15 @@ def _limits(run: Run) -> SourceLimits:
         guards.sentinels,
         run.options.expect_rows,
         (guards.max_emptied.percent, guards.max_emptied.floor),
+        (guards.max_changed.percent, guards.max_changed.floor),
     )
+
+
+def _sketch(run: Run, desired: Desired) -> Sketch:
+    # Another version may read the same cell otherwise: that is no change of the export.
+    made_by = fingerprint(desired.mapping.words, __version__)
+    users = pa.table({name: arrow(desired.users[name]) for name in ("uid", *desired.fields)})
+    return sketch_of(users, made_by, secret=run.state.salt(), forgotten=run.state.forgotten)
 
 
 def _checksum(run: Run, export: Export) -> tuple[GuardVerdict, ...]:

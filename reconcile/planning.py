@@ -314,8 +314,6 @@ def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetche
     measured = msgspec.structs.replace(
         ledger.baseline,
         bases=bases,
-        valid=ledger.source.valid,
-        drifted=ledger.drift.drifted,
         order=last.order + 1 if last else 1,
     )
     run.state.keep_baseline(measured, run.settings.source.shown)

@@ -120,6 +120,7 @@ min_rows = 1               # a source with fewer rows is refused
 max_shrink_percent = 20    # so is one that is smaller than at the last good run by more
 max_quarantined = { percent = 5, floor = 20 }   # and one with more rows than both that cannot be trusted
 max_emptied = { percent = 20, floor = 20 }      # and one where a mapped column lost its values in more rows than both
+max_changed = { percent = 50, floor = 1000 }    # and one that has more users than both otherwise than last time
 sentinels = []             # and one that lacks one of these uids
 
 [limits]

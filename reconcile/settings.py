@@ -177,6 +177,7 @@ class Guards(msgspec.Struct, frozen=True):
     max_shrink_percent: float = 20
     max_quarantined: RowShare = RowShare()
     max_emptied: RowShare = RowShare(20)
+    max_changed: RowShare = RowShare(50, 1000)
     sentinels: tuple[str, ...] = ()
 
     @property

@@ -151,6 +151,7 @@ _LISTS = msgspec.json.Decoder(_Lists)
 
 def _read(decoder: Any, body: bytes) -> Any:
     try:
+        body.decode()  # also what stays undecoded is to be text
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadAnswer(type(error).__name__) from None

@@ -11,9 +11,23 @@ import msgspec
 
 from reconcile.core.guards import Bases
 
-__all__ = ["WINDOW", "Baseline", "window"]
+__all__ = ["WINDOW", "Baseline", "Sketch", "window"]
 
 WINDOW = 7  # exports that are looked back on: a week of nights, so that small losses add up
+
+
+class Sketch(msgspec.Struct, frozen=True):
+    """
+    A sample of the users of one export, who are `users` in all.
+
+    `uids` are hashes of uids, ascending; `rows` the hash of the uid and the values of each; both of 64 bits,
+    little-endian. `mapping` is the fingerprint of what made the values: others cannot be compared.
+    """
+
+    mapping: str
+    users: int
+    uids: bytes
+    rows: bytes
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -21,7 +35,7 @@ class Baseline(msgspec.Struct, frozen=True):
     What one good run measured: its source, and the directory where one was walked whole.
 
     `empty` is the share (0..1) of empty cells by managed field, `accepted` the guards that a person overruled
-    for this source; `order` counts the good runs, because two of one second have ids in any order. State files of
+    for this source; `sketch` is kept of the last two only. `order` counts the good runs, because two of one second have ids in any order. State files of
     earlier versions know the first three only.
     """
 
@@ -32,9 +46,8 @@ class Baseline(msgspec.Struct, frozen=True):
     sha256: str | None = None
     empty: dict[str, float] = {}
     columns: tuple[str, ...] = ()
-    valid: int | None = None
-    drifted: int | None = None
     accepted: tuple[str, ...] = ()
+    sketch: Sketch | None = None
     order: int = 0
 
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcile.core.ids import INVISIBLE
-from reconcile.core.mapping import ColumnKind, ColumnRule, Template, Transform
-from reconcile.core.normal import canonical_json, canonical_tags
+from reconcile.core.mapping import ColumnKind, ColumnRule, Template, Transform, json_label
+from reconcile.core.normal import canonical_json, canonical_tags, json_text
 from reconcile.core.problems import Problems
 
-__all__ = ["Step", "arrow", "read_cells", "texts"]
+__all__ = ["Step", "arrow", "cells_of", "read_cells", "texts"]
 
 TAG_COUNT, TAG_LIMIT = 25, 100  # limits of the vendor's documentation
 ROLE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -50,6 +50,16 @@ def texts(raw: pd.DataFrame, rule: ColumnRule) -> Iterator[Step]:
         yield str(transform), cells
 
 
+def cells_of(raw: pd.DataFrame, name: str, rule: ColumnRule) -> pa.Array:
+    """Give the cells of a column as a rule takes them: those that are JSON as it, or as what they say."""
+    if name in raw.columns:
+        return arrow(raw[name])
+    cells = arrow(raw[json_label(name)])
+    if rule.wants_json:
+        return pc.if_else(pc.equal(_trimmed(cells), "null"), pa.scalar(None, pa.string()), cells)
+    return pa.array((cell and json_text(cell) for cell in cells.to_pylist()), pa.string())
+
+
 def read_cells(rule: ColumnRule, cells: pa.Array, roles: Roles, problems: Problems) -> pa.Array:
     """Give texts in normal form (None for empty), and note what cannot be read."""
     filled = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
@@ -60,7 +70,7 @@ def read_cells(rule: ColumnRule, cells: pa.Array, roles: Roles, problems: Proble
 
 def _assembled(raw: pd.DataFrame, rule: ColumnRule) -> pa.Array:
     template = rule.template
-    columns = [_trimmed(arrow(raw[name])) for name in template.columns]
+    columns = [_trimmed(cells_of(raw, name, rule)) for name in template.columns]
     if template.is_plain:
         return columns[0]
     if not columns:

@@ -15,7 +15,7 @@ from reconcile.core.ids import hash_suffix, lower, strip
 from reconcile.core.metadata import METADATA_PREFIX
 from reconcile.core.users import PROFILE_TEXT
 
-__all__ = ["ColumnKind", "ColumnRule", "Mapping", "Template", "Transform", "field_order"]
+__all__ = ["ColumnKind", "ColumnRule", "Mapping", "Template", "Transform", "field_order", "json_label"]
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
@@ -116,6 +116,11 @@ class ColumnRule:
         """Whether one empty column empties the field: a key or a URL with a hole in it is a wrong one."""
         return self.field in {"uid", "avatar", "link"}
 
+    @property
+    def wants_json(self) -> bool:
+        """Whether a cell that is JSON by itself stays so: the text "12" is another value than the number."""
+        return self.kind is ColumnKind.JSON and self.template.is_plain
+
     def __str__(self) -> str:
         steps = [str(self.template), *self.transforms]
         if self.kind is ColumnKind.TAGS:
@@ -144,6 +149,11 @@ class Mapping:
         """The source columns that are read, each once, in mapping order."""
         return tuple(dict.fromkeys(name for rule in (self.uid, *self.rules) for name in rule.template.columns))
 
+    def label(self, name: str, *, is_json: bool) -> str:
+        """Say what a frame calls a source column; one that has JSON, and from which a rule wants it, is marked."""
+        wanted = is_json and any(rule.wants_json and name in rule.template.columns for rule in self.rules)
+        return json_label(name) if wanted else name
+
     @property
     def words(self) -> dict[str, str]:
         """Say what each field is made of, and how roles are translated; equal words mean the same mapping."""
@@ -155,6 +165,11 @@ class Mapping:
         """Whether an empty cell leaves this field as the directory has it."""
         # An empty role is never a demotion, and no known call clears a statusMessage.
         return self.keep_empty or name in {"role", "statusMessage"}
+
+
+def json_label(name: str) -> str:
+    """Name the cells of a column that are JSON, and no text yet."""
+    return f"{name}\0json"
 
 
 def field_order(name: str) -> tuple[int, str]:

@@ -3,15 +3,18 @@ The normal form of a JSON value: one text for values that are equal, so that com
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from math import isfinite
 from typing import Any
 
 import msgspec
 
-__all__ = ["canonical_json", "canonical_raw", "canonical_tags"]
+__all__ = ["canonical_json", "canonical_raw", "canonical_tags", "json_text"]
 
 _SAFE_INTEGER = 2**53
+_BLANKS = " \t\r\n"  # between the values of JSON
+_TEXT = msgspec.json.Decoder(str)
 
 
 def canonical_json(value: Any) -> str | None:
@@ -52,6 +55,15 @@ def _canonical_bytes(data: bytes) -> str | None:
     except (msgspec.DecodeError, RecursionError):
         # 1e999, or thousands of brackets: never equal to a value of ours, and no reason to end a run.
         return data.decode()
+
+
+def json_text(text: str) -> str | None:
+    """Give what a JSON value says: a string its characters, null nothing, the rest as it is written."""
+    text = text.strip(_BLANKS)
+    if text.startswith('"'):
+        with suppress(msgspec.DecodeError):  # nothing has proven that what a file calls JSON is it
+            return _TEXT.decode(text)
+    return None if text == "null" else text
 
 
 def canonical_tags(tags: Iterable[str]) -> str | None:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from reconcile.core.baseline import Baseline
+from reconcile.core.baseline import Baseline, Sketch
 from reconcile.core.guards import GuardVerdict
+from reconcile.core.sketch import changed_since
 
 __all__ = [
     "CLOCK_SLACK_S",
@@ -34,6 +35,7 @@ class Shape(msgspec.Struct, frozen=True):
     as_of_unix_s: int
     columns: tuple[str, ...] = ()
     empty: dict[str, float] = {}
+    sketch: Sketch | None = None
 
 
 class SourceLimits(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class SourceLimits(msgspec.Struct, frozen=True):
     sentinels: tuple[str, ...] = ()
     expect_rows: int | None = None
     max_emptied: tuple[float, int] = (20, 20)
+    max_changed: tuple[float, int] = (50, 1000)
 
 
 def judge_source(
@@ -111,6 +114,7 @@ def _beside(shape: Shape, limits: SourceLimits, good: Sequence[Baseline]) -> Ite
     is_held = shape.rows < floor
     yield _verdict("max_shrink_percent", shape.rows, largest.rows, floor, is_held=is_held, because=because)
     yield _judge_emptied(shape, limits, good)
+    yield from _judge_changed(shape, limits, good[0])
     dated = [(baseline.as_of_unix_s, baseline.run_id) for baseline in good if baseline.as_of_unix_s is not None]
     if dated:
         newest, run_id = max(dated)
@@ -136,6 +140,23 @@ def _judge_emptied(shape: Shape, limits: SourceLimits, good: Sequence[Baseline])
             over.append(f"{field} is empty in {share:.0%} of the rows; in run {run_id} it was in {least:.0%}")
     because = f"{_listed(over)}; more than {limit} rows lost it"
     return _verdict("max_emptied", worst, shape.rows, limit, is_held=bool(over), because=because)
+
+
+def _judge_changed(shape: Shape, limits: SourceLimits, last: Baseline) -> Iterator[GuardVerdict]:
+    """Hold a source that has too few users as the last good run had them; one that lacks a user changed it."""
+    if shape.sketch is None or last.sketch is None:
+        return
+    changed = changed_since(last.sketch, shape.sketch)
+    if changed is None:
+        return
+    percent, floor = limits.max_changed
+    users, measured = last.sketch.users, changed.other + changed.gone
+    limit = max(floor, int(users * percent / 100))
+    because = (
+        f"of {users} users in run {last.run_id}, {changed.other} have other values and {changed.gone} are gone; "
+        f"no more than {limit} in all were expected"
+    )
+    yield _verdict("max_changed", measured, users, limit, is_held=measured > limit, because=because)
 
 
 def _listed(words: list[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from reconcile.core.cells import arrow, read_cells, texts
+from reconcile.core.cells import cells_of, read_cells, texts
 from reconcile.core.frame import SOURCE_ROW
 from reconcile.core.limits import check_text
 from reconcile.core.mapping import ColumnRule, Mapping
@@ -88,7 +88,7 @@ def _rules(mapping: Mapping) -> tuple[ColumnRule, ...]:
 
 def _field(row: pd.DataFrame, rule: ColumnRule, mapping: Mapping) -> FieldTrace:
     steps = list(texts(row, rule))
-    cells = {name: arrow(row[name])[0].as_py() or "" for name in rule.template.columns}
+    cells = {name: cells_of(row, name, rule)[0].as_py() or "" for name in rule.template.columns}
     value, problem = _value(rule, steps[-1][1], mapping)
     return FieldTrace(rule.field, cells, tuple((name, text[0].as_py()) for name, text in steps), value, problem)
 

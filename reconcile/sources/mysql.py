@@ -16,8 +16,9 @@ from pymysql.cursors import SSCursor
 from sqlalchemy.dialects.mysql.pymysql import dialect
 from sqlalchemy.exc import ArgumentError
 
+from reconcile.core.normal import json_text
 from reconcile.sources.cursor import BATCH, CONNECT_S, Ask, Stream
-from reconcile.sources.values import Write, json_text, moment
+from reconcile.sources.values import Write, moment
 
 __all__ = ["open_mysql"]
 

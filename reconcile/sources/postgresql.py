@@ -14,8 +14,9 @@ import psycopg
 from psycopg.types.string import TextLoader
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
+from reconcile.core.normal import json_text
 from reconcile.sources.cursor import BATCH, CONNECT_S, Ask, Stream
-from reconcile.sources.values import Write, instant, json_text, moment, quoted
+from reconcile.sources.values import Write, instant, moment, quoted
 
 __all__ = ["open_postgresql"]
 

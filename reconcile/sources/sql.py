@@ -15,14 +15,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from reconcile.core.frame import SOURCE_ROW, as_frame
-from reconcile.core.mapping import ColumnKind, Mapping
+from reconcile.core.mapping import Mapping
+from reconcile.core.normal import json_text
 from reconcile.errors import SourceError
 from reconcile.logs import remember_secret
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
 from reconcile.sources.columns import check_columns
 from reconcile.sources.cursor import Ask, Open, Stream
-from reconcile.sources.values import Write, json_text
+from reconcile.sources.values import Write
 
 __all__ = ["read_sql"]
 
@@ -56,7 +57,7 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
             columns = _read(ask, stream, mapping)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _unusable(ask, error) from None
-    rows = pa.array(range(1, len(columns[mapping.columns[0]]) + 1), pa.int64())
+    rows = pa.array(range(1, len(next(iter(columns.values()))) + 1), pa.int64())
     as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
     return Export(as_frame({**columns, SOURCE_ROW: rows}), mapping, stream.columns, (), None, as_of)
 
@@ -101,16 +102,14 @@ def _unusable(ask: Ask, error: Exception) -> SourceError:
 
 def _read(ask: Ask, stream: Stream, mapping: Mapping) -> dict[str, pa.ChunkedArray]:
     """Give the mapped columns as text."""
-    # A value that is JSON itself is kept as it is where JSON is wanted, and is what it says elsewhere.
-    raw = {name for rule in mapping.rules if rule.kind is ColumnKind.JSON for name in rule.template.columns}
     at = {name: stream.columns.index(name) for name in mapping.columns}
-    writers = {name: stream.writers[i] for name, i in at.items()}
-    writers = {name: None if write is json_text and name in raw else write for name, write in writers.items()}
+    labels = {name: mapping.label(name, is_json=stream.writers[i] is json_text) for name, i in at.items()}
+    writers = {name: stream.writers[i] if labels[name] == name else None for name, i in at.items()}
     columns = {name: _Column() for name in at}
     while rows := stream.fetch():
         for name, i in at.items():
             columns[name].add(_texts(ask, name, [row[i] for row in rows], writers[name]))
-    return {name: column.whole() for name, column in columns.items()}
+    return {labels[name]: column.whole() for name, column in columns.items()}
 
 
 class _Column:

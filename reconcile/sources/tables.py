@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame
 from reconcile.core.mapping import Mapping
+from reconcile.core.normal import json_text
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
@@ -49,12 +50,13 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
         )
     mapping = choose(columns)
     check_columns(str(path), columns, mapping)
-    wanted = list(mapping.columns)
+    kinds = {name: file.schema_arrow.field(name).type for name in mapping.columns}
+    labels = {name: mapping.label(name, is_json=isinstance(kind, pa.JsonType)) for name, kind in kinds.items()}
     with _readable(path):
         # In this thread: Arrow's own would still ask for bytes after an error.
-        batches = file.iter_batches(_ROWS, columns=wanted, use_threads=False)
-        table = _joined(wanted, (_as_text(batch, wanted) for batch in batches))
-    columns_of = {name: table[name] for name in wanted}
+        batches = file.iter_batches(_ROWS, columns=list(labels), use_threads=False)
+        table = _joined(list(labels.values()), (_as_text(batch, labels) for batch in batches))
+    columns_of = {name: table[name] for name in table.column_names}
     frame = as_frame({**columns_of, SOURCE_ROW: pa.array(range(1, len(table) + 1), pa.int64())})
     return Export(frame, mapping, columns, (), _digest(raw), as_of)
 
@@ -93,15 +95,17 @@ def _joined(wanted: list[str], parts: Iterable[pa.Table]) -> pa.Table:
     return table
 
 
-def _as_text(batch: pa.RecordBatch, wanted: list[str]) -> pa.Table:
+def _as_text(batch: pa.RecordBatch, labels: dict[str, str]) -> pa.Table:
     texts = {}
-    for name in wanted:
+    for name, label in labels.items():
         column = batch.column(name)
         kind = column.type
-        if pa.types.is_string(kind) or pa.types.is_integer(kind):
-            texts[name] = column.cast(pa.string())
+        if pa.types.is_string(kind) or pa.types.is_integer(kind) or label != name:
+            texts[label] = column.cast(pa.string())
         else:
-            texts[name] = pa.array([as_text(value) for value in column.to_pylist()], pa.string())
+            write = json_text if isinstance(kind, pa.JsonType) else as_text
+            values = [None if value is None else write(value) for value in column.to_pylist()]
+            texts[label] = pa.array(values, pa.string())
     return pa.table(texts)
 
 
@@ -150,20 +154,20 @@ class _JsonLines:
     def read(self, mapping: Mapping) -> pd.DataFrame:
         """Read the mapped keys of all lines."""
         names = mapping.columns
-        parts = [
-            pa.table({name: pa.array([], pa.string()) for name in names} | {SOURCE_ROW: pa.array([], pa.int64())})
-        ]
+        labels = tuple(mapping.label(name, is_json=True) for name in names)
+        cells = [(name, _cell if label == name else _json_cell) for name, label in zip(names, labels, strict=True)]
+        parts = [_part(labels, [])]
         rows: list[tuple[int, list[str | None]]] = []
         for line, text, row in self._objects():
             doubled = _doubled(text, row, names)
             if doubled:
                 self._set_aside(line, f"the key {doubled!r} is there twice")
                 continue
-            rows.append((line, [_cell(row.get(name)) for name in names]))
+            rows.append((line, [cell(row.get(name)) for name, cell in cells]))
             if len(rows) == _ROWS:
-                parts.append(_part(names, rows))
+                parts.append(_part(labels, rows))
                 rows = []
-        table = pa.concat_tables([*parts, _part(names, rows)]).combine_chunks()
+        table = pa.concat_tables([*parts, _part(labels, rows)]).combine_chunks()
         return as_frame({name: table[name] for name in table.column_names})
 
     def _objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
@@ -241,3 +245,7 @@ def _cell(raw: msgspec.Raw | None) -> str | None:
     if data == b"null":
         return None
     return _TEXT.decode(data) if data[:1] == b'"' else data.decode()
+
+
+def _json_cell(raw: msgspec.Raw | None) -> str | None:
+    return None if raw is None else bytes(raw).decode()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Write", "as_text", "instant", "json_text", "moment", "quoted"]
+__all__ = ["Write", "as_text", "instant", "moment", "quoted"]
 
 Write = Callable[[Any], str | None]
 
@@ -28,13 +28,6 @@ def as_text(value: Any) -> str | None:
         if isinstance(value, kinds):
             return write(value)
     return str(value)
-
-
-def json_text(text: str) -> str | None:
-    """Give what a JSON value says: a string its characters, null nothing, the rest as it is written."""
-    if text.startswith('"'):
-        return msgspec.json.decode(text, type=str)
-    return None if text == "null" else text
 
 
 def quoted(text: str) -> str:

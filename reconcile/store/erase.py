@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from reconcile.core.baseline import Baseline
 from reconcile.core.report import Report
+from reconcile.core.sketch import without
+from reconcile.core.tombstones import tombstone
 from reconcile.errors import StateError
 
 __all__ = ["erase", "named", "redacted"]
@@ -15,7 +18,7 @@ __all__ = ["erase", "named", "redacted"]
 _FORGOTTEN = "(forgotten)"
 
 
-def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
+def erase(path: Path, uid: str, salt: str, at: str) -> int:
     """
     Delete every row about a user, take its uid out of every text, and put a tombstone there.
 
@@ -26,6 +29,7 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
             # Else the freed pages keep what stood in them.
             connection.execute("PRAGMA secure_delete = ON")
             connection.create_function("redacted", 1, lambda text: _redacted_text(text, uid), deterministic=True)
+            connection.create_function("less", 1, lambda facts: _less(facts, uid, salt), deterministic=True)
             connection.execute("BEGIN IMMEDIATE")
             count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,)).rowcount  # noqa: S608 - ours
@@ -34,7 +38,10 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
             # The marks of quarantined rows could be tried against uids; the next good run makes them anew.
             connection.execute("DELETE FROM meta WHERE key = 'quarantine'")
-            connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (tombstone, at))
+            connection.execute(
+                "UPDATE baselines SET facts = less(facts) WHERE json_type(facts, '$.sketch') = 'object'"
+            )
+            connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (tombstone(uid, salt), at))
             connection.execute("COMMIT")
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -47,6 +54,12 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
 
 def _redacted_text(text: str, uid: str) -> str:
     return msgspec.json.encode(redacted(msgspec.json.decode(text, type=Report), uid)).decode()
+
+
+def _less(facts: str, uid: str, salt: str) -> str:
+    baseline = msgspec.json.decode(facts, type=Baseline)
+    sketch = baseline.sketch and without(baseline.sketch, uid, salt)
+    return msgspec.json.encode(msgspec.structs.replace(baseline, sketch=sketch)).decode()
 
 
 def redacted(report: Report, uid: str) -> Report:

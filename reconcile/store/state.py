@@ -161,6 +161,12 @@ class State(StateReader):
 
     def keep_baseline(self, baseline: Baseline, location: str) -> None:
         """Remember what a good run measured."""
+        # One sketch more, should this run turn out to be no good one; all of them would fill the disk.
+        sql = (
+            "UPDATE baselines SET facts = json_remove(facts, '$.sketch') WHERE json_type(facts, '$.sketch') = 'object'"
+            " AND run_id <> (SELECT run_id FROM baselines WHERE run_id <> ? ORDER BY json_extract(facts, '$.order') DESC LIMIT 1)"
+        )
+        self._put(sql, (baseline.run_id,), durable=False)
         facts = msgspec.json.encode(baseline).decode()
         self._put(
             "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)",
@@ -178,7 +184,7 @@ class State(StateReader):
         self._put("INSERT OR REPLACE INTO meta VALUES ('quarantine', ?)", (text,), durable=True)
 
     def salt(self) -> str:
-        """Give the salt of this file's tombstones, made when it is first asked for."""
+        """Give the secret of this file's tombstones and sketches, made when it is first asked for."""
         self._put("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(16),), durable=True)
         return self._salt()
 

@@ -142,6 +142,12 @@ def test_a_page_cut_anywhere_is_refused() -> None:
     assert read_news(page, lambda uids: "lime" in uids) == read_page(page)
 
 
+def test_metadata_that_is_no_text_is_refused() -> None:
+    """Though it is left undecoded."""
+    with pytest.raises(BadAnswer):
+        read_page(b'{"data":[{"uid":"kiwi","metadata":{"a":"\xff"}}]}')
+
+
 def test_a_page_with_somebody_deactivated_is_read_whole() -> None:
     """Seen active before and deactivated now is news, too."""
     page = b'{"data":[{"uid":"kiwi","deactivatedAt":1}]}'

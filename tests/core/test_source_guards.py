@@ -2,12 +2,15 @@
 
 from itertools import product
 
+import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.baseline import WINDOW, Baseline, window
+from reconcile.core.baseline import WINDOW, Baseline, Sketch, window
 from reconcile.core.guards import GuardVerdict
+from reconcile.core.sketch import sketch_of
 from reconcile.core.source_guards import (
     CLOCK_SLACK_S,
     Shape,
@@ -165,6 +168,63 @@ def test_a_few_emptied_cells_of_a_small_source_are_believed() -> None:
     assert beside(Shape(10, NOW + DAY, empty={"avatar": 1.0}), good) == []
     limits = SourceLimits(1, 20, max_emptied=(20, 0))
     assert names(beside(Shape(10, NOW + DAY, empty={"avatar": 1.0}), good, limits=limits)) == ["max_emptied"]
+
+
+def a_sketch(**values: str) -> Sketch:
+    """The sketch of an export with these users."""
+    users = pa.table({"uid": list(values), "name": list(values.values())})
+    return sketch_of(users, "m", secret="s", forgotten=lambda _: ())
+
+
+@pytest.mark.parametrize(
+    ("after", "held"),
+    [
+        ({"kiwi": "Kiwi", "wren": "Wren", "owl": "Owl", "hen": "Hen"}, False),
+        ({"kiwi": "Kiwi", "wren": "Wren", "owl": "x", "hen": "x"}, False),
+        ({"kiwi": "Kiwi", "wren": "x", "owl": "x", "hen": "x"}, True),
+        ({"kiwi": "Kiwi", "wren": "x", "owl": "x"}, True),
+        ({"kiwi-2": "Kiwi", "wren-2": "Wren", "owl-2": "Owl", "hen-2": "Hen"}, True),
+        ({"kiwi": "Kiwi", "wren": "Wren"} | {f"new-{n}": "New" for n in range(9)}, False),
+        ({}, True),
+    ],
+    ids=["same", "half", "more", "gone", "others", "grown", "empty"],
+)
+def test_an_export_of_users_that_are_not_as_they_were_is_not_believed(after: dict[str, str], held: bool) -> None:  # noqa: FBT001
+    """Whether they have other values, or are others altogether; new ones beside them are welcome."""
+    good = a_night(0, sketch=a_sketch(kiwi="Kiwi", wren="Wren", owl="Owl", hen="Hen"))
+    limits = SourceLimits(1, 20, max_changed=(50, 0))
+
+    assert (
+        names(beside(Shape(100, NOW + DAY, sketch=a_sketch(**after)), good, limits=limits))
+        == ["max_changed"] * held
+    )
+
+
+def test_changed_rows_are_told_in_words() -> None:
+    """What was measured, what was expected, and since when; and a few of a small source are believed."""
+    good = a_night(3, sketch=a_sketch(**{f"user-{n}": "A" for n in range(1002)}))
+    for other, held in ((1000, []), (1001, ["max_changed"])):
+        now = a_sketch(**{f"user-{n}": "B" if n < other else "A" for n in range(1002)})
+        found = beside(Shape(1002, NOW + 4 * DAY, sketch=now), good)
+        assert names(found) == held, other
+    (verdict,) = beside(Shape(1002, NOW + 4 * DAY, sketch=a_sketch(**{"user-0": "B"})), good)
+
+    assert (verdict.measured, verdict.base, verdict.limit) == (1002, 1002, 1000)
+    assert verdict.because == (
+        "of 1002 users in run run-3, 1 have other values and 1001 are gone; no more than 1000 in all were expected"
+    )
+
+
+def test_only_the_last_export_that_was_made_alike_is_compared_user_by_user() -> None:
+    """A changed mapping changes everybody, and says nothing of the export."""
+    limits = SourceLimits(1, 20, max_changed=(50, 0))
+    shape = Shape(100, NOW + DAY, sketch=a_sketch(kiwi="x"))
+    other = msgspec.structs.replace(a_sketch(kiwi="Kiwi"), mapping="other")
+    old = a_night(0, sketch=a_sketch(kiwi="Kiwi"))
+
+    assert names(beside(shape, old, limits=limits)) == ["max_changed"]
+    assert beside(shape, a_night(1, sketch=other), old, limits=limits) == []
+    assert beside(shape, a_night(1), old, limits=limits) == []
 
 
 @pytest.mark.parametrize(("behind", "held"), [(0, False), (CLOCK_SLACK_S, False), (CLOCK_SLACK_S + 1, True)])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from reconcile.sandbox.testing import Sandbox
+from reconcile.store.state import StateReader
 from tests.conftest import Result, Shell
 from tests.e2e.nights import Nights
 
@@ -181,6 +182,57 @@ def test_a_checksum_beside_the_export_is_held_against_its_bytes(
     assert words is None or words in result.json["error"]["message"]
     assert result.json["guards"]["sha256"]["verdict"] == ("held" if words else "pass")
     assert words is None or nights.shell("plan", "--accept-source").code == 0
+
+
+CHANGED = ("--set", "guards.max_changed={percent=50, floor=10}")
+
+
+def test_an_export_in_which_most_users_changed_is_refused_and_accepted_once(nights: Nights) -> None:
+    """Before anything is asked for; the night after is held against what was accepted."""
+    before = nights.run(100, *CHANGED).json["run_id"]
+    nights.sandbox.clear_log()
+    refused = nights.run(100, *CHANGED, name="Other", code=6)
+    asked = nights.sandbox.log()
+    nights.run(100, *CHANGED, "--accept-source", name="Other")
+    after = nights.run(100, *CHANGED, name="Other")
+    back = nights.run(100, *CHANGED, code=6)
+
+    assert (held(refused), held(back), asked) == (["max_changed"], ["max_changed"], [])
+    assert refused.json["guards"]["max_changed"] | {"release": ""} == {
+        "measured": 100, "base": 100, "limit": 50, "verdict": "held", "release": "",
+        "because": f"of 100 users in run {before}, 100 have other values and 0 are gone; "
+        "no more than 50 in all were expected",
+    }  # fmt: skip
+    assert after.json["guards"]["max_changed"]["measured"] == 0
+
+
+def test_changed_rows_are_held_against_the_last_good_run_alone(nights: Nights) -> None:
+    """Not against one that ended before its first write; a changed mapping is no change of the export."""
+    nights.run(100, *CHANGED, command=("apply", "--yes"))
+    nights.sandbox.fault("revoke_key", method="GET", path="/users/*")
+    nights.run(100, "--accept-source", command=("apply", "--yes"), name="Other", code=7)
+    nights.sandbox.clear_faults()
+    nights.sandbox.restore_key()
+
+    assert nights.run(100, *CHANGED).json["guards"]["max_changed"]["measured"] == 0
+    assert "max_changed" not in nights.run(100, *CHANGED, "--map", "link=avatar", name="Other").json["guards"]
+    kept = [bool(baseline.sketch) for baseline in StateReader(nights.state).baselines()]
+    assert kept == [True, True, False]
+
+
+def test_a_forgotten_user_is_in_no_sketch(nights: Nights) -> None:
+    """Neither in those of earlier nights nor in the next, while its row is still there; the rest is compared."""
+    nights.run(100, *CHANGED)
+    nights.run(100, *CHANGED)
+    nights.shell("forget", "user-7", "--yes")
+    earlier = [baseline.sketch for baseline in StateReader(nights.state).baselines()]
+    after = nights.run(100, *CHANGED, name="Other", code=6).json["guards"]["max_changed"]
+    nights.run(100, *CHANGED, "--accept-source", name="Other")
+    sketches = [*earlier, *(baseline.sketch for baseline in StateReader(nights.state).baselines())]
+
+    assert [sketch.users for sketch in sketches if sketch] == [99, 99, 99, 99]
+    assert [len(sketch.uids) for sketch in sketches if sketch] == [8 * 99] * 4
+    assert (after["measured"], after["base"]) == (99, 99)
 
 
 def test_other_columns_are_pointed_out(nights: Nights) -> None:

@@ -12,6 +12,14 @@ SETUP = {
         "create type place as (lat numeric, lon numeric)",
         "create domain short_text as varchar(20)",
         "create extension vector",
+        # As the extension makes it: its functions are those of text.
+        "create type citext; "
+        "create function citextin(cstring) returns citext language internal immutable strict as 'textin';"
+        "create function citextout(citext) returns cstring language internal immutable strict as 'textout';"
+        "create function citextrecv(internal) returns citext language internal stable strict as 'textrecv';"
+        "create function citextsend(citext) returns bytea language internal stable strict as 'textsend';"
+        "create type citext (input = citextin, output = citextout, receive = citextrecv, send = citextsend,"
+        " internallength = variable, storage = extended, category = 'S', collatable = true)",
     ),
     "mariadb": (),
     "sqlite": (),
@@ -72,6 +80,10 @@ TYPES = [
         ("jsonb", "'null'", "text", None),
         ("jsonb", "'null'", "json", None),
         ("jsonb", """'["red", null, "blue"]'""", "tags", '["blue","red"]'),
+        ("jsonb", """'"12"'""", "json", '"12"'),
+        ("jsonb", """'"12"'""", "number", "12"),
+        ("jsonb", "'true'", "boolean", "true"),
+        ("json", """' "Kiwi" '""", "text", '"Kiwi"'),
         ("json", "'12345678901234567'", "json", "12345678901234567"),
         ("text[]", """'{red,NULL,"a,\\"b",""}'""", "tags", '["a,\\"b","red"]'),
         ("text[]", "'{}'", "tags", None),
@@ -91,6 +103,9 @@ TYPES = [
         ("inet", "'127.0.0.1'", "text", '"127.0.0.1"'),
         ("int4range", "'[1,5)'", "text", '"[1,5)"'),
         ("place (a composite)", "row(1.50, 2)", "text", '"(1.50,2)"'),
+        ("citext (of an extension)", "'Heron-7'", "uid", '"heron-7"'),
+        ("citext (of an extension)", "' Kíwi '", "text", '"Kíwi"'),
+        ("citext[]", """'{Red,NULL,"a,\\"b",red}'""", "tags", '["Red","a,\\"b","red"]'),
         ("vector (of an extension)", "'[1,2]'", "text", '"[1,2]"'),
     ),
     *_all(

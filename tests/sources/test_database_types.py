@@ -43,7 +43,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
                 connection.commit()
             return f"sqlite:///{tmp_path}/typed.db"
         server = request.getfixturevalue(kind.database)
-        server.execute(*(needed for needed in SETUP[kind.database] if needed.split()[2] in kind.type))
+        server.execute(*(needed for needed in SETUP[kind.database] if needed.split()[2].rstrip(";") in kind.type))
         loose = ["set sql_mode = ''"] if kind.database == "mariadb" else []  # else it takes no date that is none
         server.execute(*loose, *statements)
         return str(server.url())

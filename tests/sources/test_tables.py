@@ -1,6 +1,7 @@
 """Promises about Parquet and JSON lines: every value becomes the text that it stands for."""
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -12,8 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from reconcile.core.frame import desire
+from reconcile.core.mapping import ColumnKind, ColumnRule, Template
+from reconcile.core.shape import empty_shares
+from reconcile.core.trace import trace
 from reconcile.errors import SourceError
-from tests.sources.builders import Cells, cells, ragged, read, read_text, refused
+from reconcile.settings import Source
+from reconcile.sources import read_export
+from tests.builders import a_mapping, a_rule
+from tests.sources.builders import NOW, Cells, cells, ragged, read, read_text, refused
 
 JSONL = "users.jsonl"
 BROKEN_TEXT = pa.StringArray.from_buffers(1, pa.array([0, 2], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfe"))
@@ -145,6 +152,91 @@ def test_values_of_json_keep_the_text_that_they_are_written_in(
     export = read_text(tmp_path, f'{{"id": "kiwi", "name": {value}}}\n', name=JSONL)
 
     assert cells(export) == [(1, "kiwi", read_as)]
+
+
+TYPED = [
+    # value, as text, as number, as boolean, as json; "no" is a row that cannot be trusted
+    ('"Kiwi"', '"Kiwi"', "no", "no", '"Kiwi"'),
+    ('"12"', '"12"', "12", "no", '"12"'),
+    ('"true"', '"true"', "no", "true", '"true"'),
+    ('"Kiw\\u00ed \\"x\\""', '"Kiwí \\"x\\""', "no", "no", '"Kiwí \\"x\\""'),
+    ('"[1]"', '"[1]"', "no", "no", '"[1]"'),
+    ("12", '"12"', "12", "no", "12"),
+    ("1.50", '"1.50"', "1.5", "no", "1.5"),
+    ("1", '"1"', "1", "true", "1"),
+    ("true", '"true"', "no", "true", "true"),
+    ("false", '"false"', "no", "false", "false"),
+    ("null", None, None, None, None),
+    ('""', None, None, None, '""'),
+    ('["a", 1, "2"]', '"[\\"a\\", 1, \\"2\\"]"', "no", "no", '["a",1,"2"]'),
+    ('{"b": "1", "a": null}', '"{\\"b\\": \\"1\\", \\"a\\": null}"', "no", "no", '{"a":null,"b":"1"}'),
+]
+
+
+def a_parquet_of_json(folder: Path, value: str) -> Path:
+    """One user with a value in a column that the file itself calls JSON."""
+    path = folder / "users.parquet"
+    columns = {"id": pa.array(["kiwi"]), "name": pa.array(["Kiwi"]), "v": pa.array([value], pa.json_())}
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def some_json_lines(folder: Path, value: str) -> Path:
+    """The same as a line."""
+    path = folder / JSONL
+    path.write_text(f'{{"id": "kiwi", "name": "Kiwi", "v": {value}}}\n', "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("written", [some_json_lines, a_parquet_of_json], ids=["json lines", "parquet"])
+@pytest.mark.parametrize("kind", [ColumnKind.TEXT, ColumnKind.NUMBER, ColumnKind.BOOLEAN, ColumnKind.JSON])
+@pytest.mark.parametrize("row", TYPED, ids=[row[0] for row in TYPED])
+def test_a_value_that_is_json_is_read_as_the_type_of_its_key(
+    tmp_path: Path, row: tuple[str | None, ...], kind: ColumnKind, written: Callable[[Path, str], Path]
+) -> None:
+    """Where JSON is wanted, a string stays a string, also one that looks like a number."""
+    expected = row[1 + ["text", "number", "boolean", "json"].index(kind)]
+    mapping = a_mapping("name", a_rule("metadata.v", "v", kind))
+    export = read_export(Source(str(written(tmp_path, str(row[0])))), lambda _: mapping, NOW)
+    desired = desire(export.frame, mapping, export.ragged)
+
+    found = [value if isinstance(value, str) else None for value in desired.users["metadata.v"]]
+    assert (found, len(desired.quarantined)) == (([], 1) if expected == "no" else ([expected], 0))
+
+
+@pytest.mark.parametrize("written", [some_json_lines, a_parquet_of_json], ids=["json lines", "parquet"])
+def test_one_json_value_is_read_as_each_of_its_fields_wants_it(
+    tmp_path: Path, written: Callable[[Path, str], Path]
+) -> None:
+    """A text as a text, and as a part of one; what has none counts as empty for the guards, too."""
+    whole = ColumnRule("metadata.whole", Template.read('{{"in": "{v}"}}'), ColumnKind.JSON)
+    rules = (a_rule("metadata.v", "v", ColumnKind.JSON), whole, a_rule("statusMessage", "v"))
+    mapping = a_mapping("name", *rules, uid=a_rule("uid", "v"))
+    export = read_export(Source(str(written(tmp_path, '"0012"'))), lambda _: mapping, NOW)
+    users = desire(export.frame, mapping).users
+    nothing = read_export(Source(str(written(tmp_path, "null"))), lambda _: mapping, NOW)
+
+    assert [users[name][0] for name in ("uid", "metadata.v", "metadata.whole", "statusMessage")] == [
+        "0012", '"0012"', '{"in":"0012"}', "0012",
+    ]  # fmt: skip
+    assert empty_shares(nothing.frame, mapping) == {
+        "name": 0.0, "metadata.v": 1.0, "metadata.whole": 1.0, "statusMessage": 1.0,
+    }  # fmt: skip
+    (shown,) = trace(export.frame, mapping)
+    assert {field.field: field.cells["v"] for field in shown.fields if field.field != "name"} == {
+        "uid": "0012", "metadata.v": '"0012"', "metadata.whole": "0012", "statusMessage": "0012",
+    }  # fmt: skip
+
+
+def test_a_text_of_parquet_is_read_as_one_of_csv_is(tmp_path: Path) -> None:
+    """It may hold JSON, as a cell does; and what a file calls JSON and is none stands in quarantine."""
+    mapping = a_mapping("name", a_rule("metadata.v", "v", ColumnKind.JSON))
+    path = a_parquet(tmp_path, name=["A", "B", "C"], v=['{"a": 1}', '"Kiwi"', "Kiwi"])
+    text = read_export(Source(str(path)), lambda _: mapping, NOW)
+    broken = read_export(Source(str(a_parquet_of_json(tmp_path, '"Kiw'))), lambda _: mapping, NOW)
+
+    assert desire(text.frame, mapping).users["metadata.v"].tolist() == ['{"a":1}', '"Kiwi"']
+    assert [row.detail for row in desire(broken.frame, mapping).quarantined] == ["metadata.v: '\"Kiw' is not JSON"]
 
 
 def test_json_lines_are_counted_over_blank_ones(tmp_path: Path) -> None:
