@@ -11,6 +11,7 @@ from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import Desired, actual_frame, desire, with_roles
 from reconcile.core.freshness import Freshness
+from reconcile.core.guards import GuardClass
 from reconcile.core.plan import list_changes, without_stuck
 from reconcile.core.trace import Explanation, rows_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
@@ -20,6 +21,8 @@ from reconcile.sources import Export, read_export
 from reconcile.store.state import StateReader
 
 __all__ = ["explain"]
+
+_BY_HAND = f"--release {GuardClass.REACTIVATE_FOREIGN}=N"
 
 
 def explain(settings: Settings, world: World, wanted: str) -> Explanation:
@@ -41,7 +44,11 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     forgotten = state.forgotten([uid])
     protect = (*settings.policy.protect, *forgotten)
     findings, stuck = _compare(export, desired, user, state, protect)
-    changes = tuple(list_changes(findings, settings.policy.for_plan, state.own_deactivations()))
+    ours = state.own_deactivations()
+    changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
+    why = tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(forgotten)))
+    if len(findings.deactivated_rows) and uid not in ours:
+        why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
         uid=uid,
         rows=trace(rows, export.mapping),
@@ -49,7 +56,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         record=None if user is None else as_record(user, desired.fields),
         situation=next((name for name, count in findings.situations.items() if count), None),
         decision=changes,
-        why=tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(forgotten))),
+        why=why,
         history=tuple(state.history(uid)),
     )
 

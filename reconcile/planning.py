@@ -21,7 +21,7 @@ from reconcile.core.left import banned_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
-from reconcile.core.review import Declared, novelties, refusals, release
+from reconcile.core.review import Declared, novelties, refusals, release, released
 from reconcile.core.undo import undo_changes, undone_fields
 from reconcile.core.users import Record, as_record
 from reconcile.errors import PlanError, SettingsError
@@ -240,15 +240,19 @@ def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:
 def _write_from_source(
     run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, desired: Desired
 ) -> PlanFile:
+    foreign = GuardClass.REACTIVATE_FOREIGN
     policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
+    # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
+    policy = msgspec.structs.replace(policy, reactivate_foreign=foreign in run.options.release)
     counts = class_counts(findings, policy, ours)
-    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate)
-    withheld = {}
+    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate and not policy.reactivate_foreign)
+    withheld = {foreign: "another hand switched them off"}
     if desired.nameless:
         withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
     verdicts = judge_changes(
         counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
     )
+    verdicts = released(verdicts, run.options.release)
     source = PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of)
     header = msgspec.structs.replace(
         _header(run, counts, verdicts, source),

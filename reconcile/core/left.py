@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from reconcile.core.diff import Findings
+from reconcile.core.guards import GuardClass
 
 __all__ = ["USUALLY_PROTECTED", "banned_notes", "protection_notes"]
 
@@ -21,13 +22,14 @@ def protection_notes(findings: Findings) -> Iterator[str]:
 
 
 def banned_notes(findings: Findings, ours: Collection[str], *, reactivates: bool) -> Iterator[str]:
-    """Say who stays deactivated although our own deactivations are taken back (policy.deactivated)."""
+    """Say who stays deactivated although our own deactivations are taken back, and how a person changes that."""
     off = findings.deactivated_rows["uid"]
     others = [uid for uid in off if uid not in ours] if reactivates else []
     if others:
         yield (
-            f"{len(others)} users of the source were deactivated in CometChat, and not by our own runs; "
-            f"they are left as they are: {_listed(others)}"
+            f"{len(others)} users of the source stay deactivated, because another hand did that; all of them, and "
+            f"the way back: reconcile plan --release {GuardClass.REACTIVATE_FOREIGN}={len(others)}; they are: "
+            f"{_listed(others)}"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.baseline import Baseline
+from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action
 from reconcile.core.tombstones import forgotten_among
@@ -172,13 +173,26 @@ class StateReader:
         return dict(self._rows(sql))
 
     def own_deactivations(self) -> frozenset[str]:
-        """Give the uids that our own runs deactivated and did not activate since."""
+        """
+        Give the uids that our own runs deactivated and did not activate since.
+
+        Whom another hand had switched off, and a person had us switch on, is its again where we take that back.
+        """
         sql = (
-            "SELECT uid, action FROM outcomes WHERE outcome = 'applied' AND action IN ('deactivate', 'reactivate')"
-            " ORDER BY run_id, seq"
+            "SELECT o.uid, o.action, i.class FROM outcomes o LEFT JOIN intents i ON i.run_id = o.run_id"
+            " AND i.seq = o.seq WHERE o.outcome = 'applied' AND o.action IN ('deactivate', 'reactivate')"
+            " ORDER BY o.run_id, o.seq"
         )
-        last = dict(self._rows(sql))
-        return frozenset(uid for uid, action in last.items() if action == Action.DEACTIVATE)
+        ours: set[str] = set()
+        foreign: set[str] = set()
+        for uid, action, kind in self._rows(sql):
+            if action == Action.REACTIVATE:
+                ours.discard(uid)
+                foreign.discard(uid)
+                foreign |= {uid} if kind == GuardClass.REACTIVATE_FOREIGN else set()
+            elif uid not in foreign:
+                ours.add(uid)
+        return frozenset(ours)
 
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
