@@ -211,6 +211,9 @@ def _create_roles(run: Run, made: PlanFile) -> None:
     directory = run.directory(())
     due = (change for change in made.changes() if change.guard_class not in made.header.held)
     wanted = {role for change in due if (role := change.after.get("role"))}
-    for role in sorted(wanted - directory.roles()):
+    lacking = sorted(wanted - directory.roles())
+    if lacking:
+        run.state.creates_roles(run.id, lacking, run.today())
+    for role in lacking:
         log.info("role.created", role=role)
         directory.create_role(role)

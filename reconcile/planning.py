@@ -17,7 +17,7 @@ from reconcile.core.diff import Comparison, Findings, matching
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
-from reconcile.core.left import banned_notes, protection_notes
+from reconcile.core.left import banned_notes, listed, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
@@ -144,7 +144,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
-        _roles(run)
+        roles = _roles(run)
         directory = run.directory(fields)
         hidden = _learn_looks(directory, fields)
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
@@ -152,6 +152,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
     _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
+    _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
         verdicts = judge_changes(counts, _last_bases(run), run.settings.guards.changes, run_id=run.id)
@@ -178,8 +179,18 @@ def _tell_left(ledger: Ledger, left: list[tuple[str, str]]) -> None:
     for uid, what in left:
         log.warning("undo.left", uid=uid, what=what)
     if left:
+        shown = listed([f"{uid} ({what})" for uid, what in left])
         ledger.notes.append(
-            f"{len(left)} values are not put back, most of them changed by another since: see the log"
+            f"{len(left)} values are not put back, most of them changed by another since (each is in the log): {shown}"
+        )
+
+
+def _tell_roles_left(ledger: Ledger, roles: list[str]) -> None:
+    for role in roles:
+        log.warning("undo.left", role=role, what="roles are never deleted")
+    if roles:
+        ledger.notes.append(
+            f"{len(roles)} roles that the run created stay, as nothing here deletes roles: {listed(roles)}"
         )
 
 

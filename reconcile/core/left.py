@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from reconcile.core.diff import Findings
 from reconcile.core.guards import GuardClass
 
-__all__ = ["USUALLY_PROTECTED", "banned_notes", "protection_notes"]
+__all__ = ["USUALLY_PROTECTED", "banned_notes", "listed", "protection_notes"]
 
 USUALLY_PROTECTED = ("app_system",)  # CometChat's own; most apps do not show it
 
@@ -16,7 +16,7 @@ def protection_notes(findings: Findings) -> Iterator[str]:
     """Say whom each pattern of policy.protect protects; one that matches nobody may be misspelt."""
     for pattern, uids in findings.protected_by.items():
         if uids:
-            yield f'protected by "{pattern}" (policy.protect): {len(uids)} users: {_listed(uids)}'
+            yield f'protected by "{pattern}" (policy.protect): {len(uids)} users: {listed(uids)}'
         elif pattern not in USUALLY_PROTECTED and findings.unmanaged is not None:
             yield f'policy.protect: "{pattern}" matches nobody; is it misspelt?'
 
@@ -29,10 +29,11 @@ def banned_notes(findings: Findings, ours: Collection[str], *, reactivates: bool
         yield (
             f"{len(others)} users of the source stay deactivated, because another hand did that; all of them, and "
             f"the way back: reconcile plan --release {GuardClass.REACTIVATE_FOREIGN}={len(others)}; they are: "
-            f"{_listed(others)}"
+            f"{listed(others)}"
         )
 
 
-def _listed(uids: Sequence[str]) -> str:
+def listed(uids: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
     more = f" and {len(uids) - _SHOWN} more" if len(uids) > _SHOWN else ""
     return ", ".join(uids[:_SHOWN]) + more

@@ -69,14 +69,14 @@ class StateReader:
 
     def written(self, run_id: str) -> Iterator[PastChange]:
         """
-        Give the changes of a run that reached the directory, by uid.
+        Give the changes of a run that reached the directory, or may have, by uid.
 
-        A change that did not stick counts too: some of its fields may have stuck.
+        What was sent and then rejected, skipped or failed counts too: some of it may have landed.
         """
         sql = (
             "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
             " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
-            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected') ORDER BY o.uid, o.seq"
+            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected', 'skipped', 'failed') ORDER BY o.uid, o.seq"
         )
         yield from self._past(sql, run_id)
 
@@ -158,6 +158,10 @@ class StateReader:
     def remembered(self, name: str) -> str:
         """Give what an earlier run learnt about the service; empty where nothing was."""
         return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")
+
+    def created_roles(self, run_id: str) -> frozenset[str]:
+        """Give the roles that a run created, or was about to."""
+        return frozenset(filter(None, self.remembered(f"roles.{run_id}").split("\n")))
 
     def stuck(self) -> frozenset[tuple[str, str, str]]:
         """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
