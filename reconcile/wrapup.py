@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from reconcile.core.outcome import Outcome
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
 from reconcile.errors import Declined, DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
@@ -43,7 +44,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     except Exception as error:
         bug = error
         log.exception("run.bug")
-    report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
+    report = write_reports(run, ledger, ledger.report(run, ended_by, bug=bug))
     _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
     if bug is not None:
         raise bug
@@ -62,7 +63,7 @@ def _named(run: Run, error: ReconcileError) -> ReconcileError:
 
 def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool) -> None:
     # Stopped on the way to its plan, it plans again when it is resumed.
-    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None
+    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None or _is_cut_by_bug(report)
     # What somebody said no to is not carried out by a resume: that asks no more.
     may_go_on = run.command != "plan" and not is_declined
     unfinished = may_go_on and ended_early and report.verdict not in {"applied", "in_step"}
@@ -84,6 +85,12 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+
+
+def _is_cut_by_bug(report: Report) -> bool:
+    """Whether a bug left changes of the plan undone, or open."""
+    is_bug = report.exit_code == ExitCode.BUG and report.error is not None
+    return is_bug and bool(report.outcomes and report.outcomes[Outcome.NOT_ATTEMPTED])
 
 
 def _learn(run: Run, ledger: Ledger, *, is_good: bool) -> None:
