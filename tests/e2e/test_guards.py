@@ -1,6 +1,7 @@
 """What holds a class of changes back, how it is told, and how it is let go."""
 
 import csv
+import io
 import json
 from typing import Any
 
@@ -294,6 +295,18 @@ def test_bans_may_be_released_in_one_go(nights: Nights) -> None:
 
     assert once.json["outcomes"]["applied"] == 3
     assert (night.json["plan"]["reactivate"], active(nights)) == (0, {"user-1", "user-3"})
+
+
+def test_the_question_says_that_another_hand_is_overruled(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says yes is to know."""
+    plan = nights.shell(*banned(nights), "--json").json["run_id"]
+    answer = io.StringIO("n\n")
+    monkeypatch.setattr(answer, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", answer)
+    asked = nights.shell("apply", plan, *SWITCH_ON)
+
+    assert (asked.code, active(nights)) == (2, {"user-1"})
+    assert "2 to reactivate, 0 to deactivate; the plan takes back what another hand did to 2 users." in asked.err
 
 
 def test_our_own_come_back_while_bans_are_held(nights: Nights) -> None:

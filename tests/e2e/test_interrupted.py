@@ -76,6 +76,24 @@ def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox, pr
     assert resumed.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
 
 
+def test_the_question_of_a_canary_names_what_will_be_sent(shell: Shell, drifted: Sandbox) -> None:
+    """Once it named the counts of the whole plan, of which the first few were sent."""
+    terminal, its_end = pty.openpty()
+    process = _start("apply", "--json", "--limit", "3", stdin=its_end)
+    assert process.stderr is not None
+    while "to create" not in (question := process.stderr.readline()):
+        pass
+    os.write(terminal, b"y\n")
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    report = json.loads(out)
+    planned = sum(report["plan"][action] for action in ("create", "update", "reactivate", "deactivate"))
+
+    assert ": a canary of the first 3 changes: 3 to create, 0 to update, " in question
+    assert f"The other {planned - 3} changes are left." in question
+    assert report["verdict"] == "canary"
+    assert creates_per_uid(drifted).total() == 3
+
+
 @pytest.mark.parametrize(
     ("answer", "number", "code"),
     [
