@@ -41,12 +41,10 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
         user = directory.find(uid) if fold_uid(uid) else None
-    forgotten = state.forgotten([uid])
-    protect = (*settings.policy.protect, *forgotten)
-    findings, stuck = _compare(export, desired, user, state, protect)
+    findings, stuck = _compare(export, desired, user, state, settings.policy.protect)
     ours = state.own_deactivations()
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
-    why = tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(forgotten)))
+    why = tuple(_why(settings, desired, user, findings, stuck))
     if len(findings.deactivated_rows) and uid not in ours:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -70,7 +68,7 @@ def _compare(
     export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
 ) -> tuple[Findings, int]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes())
-    comparison = Comparison(desired, protect=protect, freshness=freshness)
+    comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_frame([user], desired.fields))
     comparison.settle_missing(comparison.unseen())
@@ -83,12 +81,10 @@ def _why(
     user: DirectoryUser | None,
     findings: Findings,
     stuck: int,
-    *,
-    is_forgotten: bool,
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
-    if is_forgotten:
+    if findings.forgotten or findings.forgotten_outside:
         yield "it was forgotten: the job leaves it alone"
     if user is None:
         yield "the directory does not have it, neither active nor deactivated"
@@ -96,7 +92,7 @@ def _why(
         yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
     rules = [pattern for pattern, uids in findings.protected_by.items() if uids]
     yield from (f'it is protected by "{pattern}" (policy.protect): never written' for pattern in rules)
-    if findings.shielded and not rules:
+    if findings.shielded and not rules and not findings.forgotten_outside:
         yield "it is shielded by a quarantined row: left alone"
     if findings.newer:
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"

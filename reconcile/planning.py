@@ -12,12 +12,11 @@ import msgspec
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
-from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, Findings, matching
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
-from reconcile.core.left import banned_notes, listed, protection_notes
+from reconcile.core.left import banned_notes, forgotten_notes, listed, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
@@ -214,14 +213,12 @@ def _compare(
     # Remembered from a write that no answer showed; a service that shows it now is believed.
     unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
-    forgotten = run.state.forgotten(map(str, arrow(desired.users["uid"])))
-    if forgotten:
-        ledger.notes.append(f"{len(forgotten)} users of the source were forgotten: they are left alone")
     comparison = Comparison(
         desired,
-        protect=(*run.settings.policy.protect, *forgotten),
+        protect=run.settings.policy.protect,
         uncompared=uncompared,
         freshness=freshness(run, ledger.source.as_of),
+        forgotten=run.state.forgotten,
     )
     with run.progress.stage("fetch", None, "users") as tick:
         fetched = fetch(directory, comparison, sample, tick, only=only)
@@ -237,6 +234,7 @@ def _compare(
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
     ledger.notes += fetched.notes(uncompared)
     updates = run.settings.policy.for_plan.update_newer
+    ledger.notes += forgotten_notes(findings)
     ledger.notes += newer_notes(findings, updates=updates)
     if only is None:
         ledger.notes += protection_notes(findings)

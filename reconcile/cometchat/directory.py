@@ -6,7 +6,7 @@ show tags and metadata at all.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -37,8 +37,17 @@ class Unknown:
 class Directory:
     """The users and roles of one app. Thread-safe, but for `pages`."""
 
-    def __init__(self, client: Client, fields: tuple[str, ...], *, workers: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        fields: tuple[str, ...],
+        *,
+        workers: int,
+        unnamed: Callable[[Iterable[str]], Collection[str]] = lambda _uids: (),
+    ) -> None:
+        """`unnamed` gives those of some uids that must not become a witness: a plan would write them down."""
         self._client = client
+        self._unnamed = unnamed
         self._fields = fields
         self._workers = workers
         # Groups (tags, metadata) that each kind of answer was seen to carry. Only ever grows.
@@ -224,10 +233,11 @@ class Directory:
 
     def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
         known = self.shown[kind]
-        if len(known) == 2:
+        if len(known) == len(self.witnesses) == 2:
             return
         for user in users:
             shown = as_record(user, ()).shown
-            for group in shown - known:
-                known.add(group)
-                self.witnesses.setdefault(group, user.uid.lower())
+            known |= shown
+            news = shown - self.witnesses.keys()
+            if news and not self._unnamed([user.uid.lower()]):
+                self.witnesses.update(dict.fromkeys(news, user.uid.lower()))

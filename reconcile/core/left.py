@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from reconcile.core.diff import Findings
 from reconcile.core.guards import GuardClass
 
-__all__ = ["USUALLY_PROTECTED", "banned_notes", "listed", "protection_notes"]
+__all__ = ["USUALLY_PROTECTED", "banned_notes", "forgotten_notes", "listed", "protection_notes"]
 
 USUALLY_PROTECTED = ("app_system",)  # CometChat's own; most apps do not show it
 
@@ -19,6 +19,17 @@ def protection_notes(findings: Findings) -> Iterator[str]:
             yield f'protected by "{pattern}" (policy.protect): {len(uids)} users: {listed(uids)}'
         elif pattern not in USUALLY_PROTECTED and findings.unmanaged is not None:
             yield f'policy.protect: "{pattern}" matches nobody; is it misspelt?'
+
+
+def forgotten_notes(findings: Findings) -> Iterator[str]:
+    """Say how many were forgotten, and never who."""
+    if findings.forgotten:
+        yield f"{findings.forgotten} users of the source were forgotten: they are left alone"
+    if findings.forgotten_outside:
+        yield (
+            f"{findings.forgotten_outside} users that CometChat has and the source has not were forgotten: "
+            "they are left alone"
+        )
 
 
 def banned_notes(findings: Findings, ours: Collection[str], *, reactivates: bool) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
 from reconcile.core.report import Report
+from reconcile.core.review import Declared
 from reconcile.errors import StateError
 
-__all__ = ["erase", "named", "redacted"]
+__all__ = ["erase", "named", "redacted", "without_protected"]
 
 _FORGOTTEN = "(forgotten)"
+_NAMING = (("policy", "protect"), ("guards", "sentinels"))
 
 
 def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
@@ -32,6 +35,12 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
                 for table in ("intents", "outcomes", "never_sticks")
             )
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
+            connection.create_function("less", 1, lambda text: _settings_without(text, uid), deterministic=True)
+            connection.execute("UPDATE runs SET settings = less(settings)")
+            connection.create_function("undeclared", 1, lambda text: _undeclared(text, uid), deterministic=True)
+            connection.execute(
+                "UPDATE probes SET answer = undeclared(answer) WHERE name = 'declared' AND answer <> ''"
+            )
             # The marks of quarantined rows could be tried against uids; the next good run makes them anew.
             connection.execute("DELETE FROM meta WHERE key = 'quarantine'")
             connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (tombstone, at))
@@ -47,6 +56,34 @@ def erase(path: Path, uid: str, tombstone: str, at: str) -> int:
 
 def _redacted_text(text: str, uid: str) -> str:
     return msgspec.json.encode(redacted(msgspec.json.decode(text, type=Report), uid)).decode()
+
+
+def _settings_without(text: str, uid: str) -> str:
+    """Take a uid out of the recorded settings of a run, where a setting names users; a query may quote it."""
+    recorded = msgspec.json.decode(text) if text else {}
+    settings = recorded.get("settings", {})
+    for section, name in _NAMING:
+        listed = settings.get(section, {}).get(name)
+        if listed is not None:
+            settings[section][name] = [entry for entry in listed if entry.lower() != uid]
+    query = settings.get("source", {}).get("query")
+    if query:
+        settings["source"]["query"] = re.sub(rf"'{re.escape(uid)}'", f"'{_FORGOTTEN}'", query, flags=re.IGNORECASE)
+    return msgspec.json.encode(recorded).decode() if text else text
+
+
+def _undeclared(text: str, uid: str) -> str:
+    declared = msgspec.json.decode(text, type=Declared)
+    words = without_protected(declared.words, uid)
+    return msgspec.json.encode(msgspec.structs.replace(declared, words=words)).decode()
+
+
+def without_protected(declared: Mapping[str, str], uid: str) -> dict[str, str]:
+    """Take a uid out of a policy in words: its patterns may name one user."""
+    return {
+        key: named(uid).sub(_FORGOTTEN, words) if key == "policy.protect" else words
+        for key, words in declared.items()
+    }
 
 
 def redacted(report: Report, uid: str) -> Report:
