@@ -8,7 +8,15 @@ import structlog
 from reconcile.core.outcome import Outcome
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
-from reconcile.errors import Declined, DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
+from reconcile.errors import (
+    Declined,
+    DirectoryStopped,
+    ExitCode,
+    Interrupted,
+    ReconcileError,
+    SourceError,
+    StateError,
+)
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
 from reconcile.report import write_reports
@@ -22,7 +30,8 @@ log = structlog.get_logger()
 
 # What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
 _NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
-_UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
+_SIGNALS = frozenset({ExitCode.SIGINT, ExitCode.SIGTERM})
+_UNFINISHED = frozenset({ExitCode.STOPPED, *_SIGNALS})
 
 
 def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
@@ -54,6 +63,9 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
 def _named(run: Run, error: ReconcileError) -> ReconcileError:
     """A stop for the deadline reaches the stages as an interruption; give it its name and its remedy."""
     remedy = "run it again" if run.command == "plan" else "finish it with: reconcile resume"
+    if isinstance(error, SourceError) and run.stop.code in _SIGNALS:
+        # SQLite calls back into Python, and makes an error of its own of what a signal raises there.
+        error = Interrupted(run.stop.code)
     if isinstance(error, Interrupted) and error.exit_code is ExitCode.STOPPED:
         return DirectoryStopped(run.stop.why, hint=remedy)
     if isinstance(error, Interrupted):
