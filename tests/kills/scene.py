@@ -218,9 +218,7 @@ class Scene:
             self.must(folder, *argv)
             argv = ("undo", newest(folder), "--yes")
         if path == "retry":
-            self.sandbox.fault(
-                "status", method="PUT,POST", path="/users*", code=422, error="ERR_BAD_REQUEST", times=15
-            )
+            self.sandbox.fault("status", method="PUT,POST,DELETE", code=422, error="ERR_BAD_REQUEST")
             code, err = self.run(folder, *argv)
             self.sandbox.clear_faults()
             assert code == 4, err
