@@ -11,6 +11,7 @@ from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import Desired, actual_frame, actual_table, desire, with_roles
 from reconcile.core.freshness import Freshness
+from reconcile.core.guards import GuardClass
 from reconcile.core.plan import list_changes, without_stuck
 from reconcile.core.trace import Explanation, rows_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
@@ -20,6 +21,8 @@ from reconcile.sources import Export, read_export
 from reconcile.store.state import StateReader
 
 __all__ = ["explain"]
+
+_BY_HAND = f"--release {GuardClass.REACTIVATE_FOREIGN}=N"
 
 
 def explain(settings: Settings, world: World, wanted: str) -> Explanation:
@@ -38,10 +41,12 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
         user = directory.find(uid) if fold_uid(uid) else None
-    forgotten = state.forgotten([uid])
-    protect = (*settings.policy.protect, *forgotten)
-    findings, stuck = _compare(export, desired, user, state, protect)
-    changes = tuple(list_changes(findings, settings.policy.for_plan, state.own_deactivations()))
+    findings, stuck = _compare(export, desired, user, state, settings.policy.protect)
+    ours = state.own_deactivations()
+    changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
+    why = tuple(_why(settings, desired, user, findings, stuck))
+    if len(findings.deactivated_rows) and uid not in ours:
+        why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
         uid=uid,
         rows=trace(rows, export.mapping),
@@ -49,7 +54,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         record=None if user is None else as_record(user, desired.fields),
         situation=next((name for name, count in findings.situations.items() if count), None),
         decision=changes,
-        why=tuple(_why(settings, desired, user, findings, stuck, is_forgotten=bool(forgotten))),
+        why=why,
         history=tuple(state.history(uid)),
     )
 
@@ -63,7 +68,7 @@ def _compare(
     export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
 ) -> tuple[Findings, int]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes())
-    comparison = Comparison(desired, protect=protect, freshness=freshness)
+    comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_frame([actual_table([user], desired.fields)]))
     comparison.settle_missing(comparison.unseen())
@@ -76,12 +81,10 @@ def _why(
     user: DirectoryUser | None,
     findings: Findings,
     stuck: int,
-    *,
-    is_forgotten: bool,
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
-    if is_forgotten:
+    if findings.forgotten or findings.forgotten_outside:
         yield "it was forgotten: the job leaves it alone"
     if user is None:
         yield "the directory does not have it, neither active nor deactivated"
@@ -89,7 +92,7 @@ def _why(
         yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
     rules = [pattern for pattern, uids in findings.protected_by.items() if uids]
     yield from (f'it is protected by "{pattern}" (policy.protect): never written' for pattern in rules)
-    if findings.shielded and not rules:
+    if findings.shielded and not rules and not findings.forgotten_outside:
         yield "it is shielded by a quarantined row: left alone"
     if findings.newer:
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"

@@ -25,7 +25,7 @@ from reconcile.report.tables import read_quarantine
 from reconcile.run import World
 from reconcile.settings import Settings
 from reconcile.store.artifacts import RunFolder
-from reconcile.store.erase import erase, named, redacted
+from reconcile.store.erase import erase, named, redacted, without_protected
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.planfile import PlanFile, settled_changes, write_plan
 from reconcile.store.state import State, StateReader
@@ -37,10 +37,15 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # what else stands in the run
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """What was erased: rows of the state file, and the runs whose files named the user."""
+    """
+    What was erased: rows of the state file, and the runs whose files named the user.
+
+    `still_in` are the settings of today that name the user, and so would write it down again.
+    """
 
     rows: int
     runs: tuple[str, ...]
+    still_in: tuple[str, ...] = ()
 
 
 def forget(settings: Settings, world: World, uid: str) -> Forgotten:
@@ -59,7 +64,14 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
         rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))
         for folder in folders:
             _rewrite(folder, folded, StateReader(path))
-        return Forgotten(rows, tuple(folder.path.name for folder in folders))
+        return Forgotten(rows, tuple(folder.path.name for folder in folders), tuple(_still_in(settings, folded)))
+
+
+def _still_in(settings: Settings, uid: str) -> Iterator[str]:
+    lists = {"policy.protect": settings.policy.protect, "guards.sentinels": settings.guards.sentinels}
+    yield from (key for key, entries in lists.items() if uid in map(str.lower, entries))
+    if named(uid).search(settings.source.query):
+        yield "source.query"
 
 
 def _folders(run_dir: Path) -> Iterator[RunFolder]:
@@ -133,4 +145,5 @@ def _less(header: PlanHeader, uid: str, gone: list[Change]) -> PlanHeader:
         for guard in header.guards
     )
     witnesses = {group: witness for group, witness in header.witnesses.items() if witness.lower() != uid}
-    return msgspec.structs.replace(header, counts=counts, guards=guards, witnesses=witnesses)
+    declared = without_protected(header.declared, uid)
+    return msgspec.structs.replace(header, counts=counts, guards=guards, witnesses=witnesses, declared=declared)

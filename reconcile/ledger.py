@@ -2,6 +2,7 @@
 What a run has found out so far, and the report that is made of it, however the run ends.
 """
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -98,7 +99,7 @@ class Ledger:
         )
         self.guards = (*(g for g in self.guards if g.guard not in _classes(plan)), *plan.header.guards)
 
-    def report(self, run: Run, ended_by: ReconcileError | None, *, is_bug: bool = False) -> Report:
+    def report(self, run: Run, ended_by: ReconcileError | None, *, bug: Exception | None = None) -> Report:
         """Make the report: count the outcomes, check the laws, choose exit code and verdict."""
         outcomes = self._outcomes(run) if self.applying else None
         laws = broken_laws(
@@ -117,7 +118,7 @@ class Ledger:
             self.drift,
             check=run.options.check,
             planned=planned,
-            is_broken=bool(laws) or is_bug,
+            is_broken=bool(laws) or bug is not None,
             canary=canary and bool((outcomes or {}).get(Outcome.NOT_ATTEMPTED)),
             ended_by=_code(ended_by, run.state.intents(run.id)),
         )
@@ -148,9 +149,9 @@ class Ledger:
             peak_rss_mib=run.peak_rss_mib(),
             guards=guard_lines(self.guards),
             notes=(*self.notes, *(_flapping(run) if outcomes else ())),
-            needs=tuple(self._needs(run, outcomes, ended_by)),
+            needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
-            error=_words(ended_by),
+            error=_words(ended_by) if bug is None else _bug_words(bug),
         )
 
     def _outcomes(self, run: Run) -> dict[str, int]:
@@ -159,7 +160,9 @@ class Ledger:
             tally.update(settled.outcome.value for _, settled in settled_changes(self.plan, run.state, run.id))
         return dict(tally)
 
-    def _needs(self, run: Run, outcomes: dict[str, int] | None, ended_by: ReconcileError | None) -> Iterator[str]:
+    def _needs(
+        self, run: Run, outcomes: dict[str, int] | None, ended_by: ReconcileError | None, *, is_bug: bool
+    ) -> Iterator[str]:
         """What a person has to do, most urgent first."""
         if ended_by is not None and ended_by.hint:
             yield ended_by.hint
@@ -177,7 +180,8 @@ class Ledger:
             where = run.folder.file("quarantine.csv")
             yield f"{self.source.quarantined} source rows are quarantined{new}: see {where}"
         if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
-            yield f"the rest of the plan waits: reconcile apply {run.id}"
+            remedy = "reconcile resume" if is_bug else f"reconcile apply {run.id}"
+            yield f"the rest of the plan waits: {remedy}"
 
 
 def _flapping(run: Run) -> Iterator[str]:
@@ -192,6 +196,15 @@ def _flapping(run: Run) -> Iterator[str]:
 def _words(error: ReconcileError | None) -> dict[str, str] | None:
     # A driver's own words may repeat what a URL held.
     return None if error is None else {"message": redact(error.message), "hint": redact(error.hint)}
+
+
+def _bug_words(bug: Exception) -> dict[str, str]:
+    # Without its own words: they may hold a value of a user, and a report outlives the log.
+    return {
+        "message": f"this is a bug in reconcile: {type(bug).__name__}; its words are in the log",
+        "hint": "please report it with the traceback that stands in report.json",
+        "traceback": "".join(traceback.format_tb(bug.__traceback__)),
+    }
 
 
 _TROUBLE = frozenset({Outcome.REJECTED.value, Outcome.SKIPPED.value, Outcome.FAILED.value})

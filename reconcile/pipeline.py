@@ -6,6 +6,7 @@ The main path, top to bottom: plan, ask, apply, report.
 """
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -39,7 +40,7 @@ __all__ = ["Confirm", "apply", "plan", "plan_path", "resume"]
 
 log = structlog.get_logger()
 
-Confirm = Callable[[PlanHeader], bool]
+Confirm = Callable[[PlanHeader, int], bool]  # what may be sent, and how many changes a canary leaves
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
 _REPORT_BYTES, _CHANGE_BYTES = 96 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
@@ -136,18 +137,29 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
 
 def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
     run.stop.check()
-    if made.count and not _agrees(made, confirm):
+    if made.count and not _agrees(made, run.options.limit, confirm):
         declined = Declined("declined: nothing was written", hint=f"the plan stays: reconcile apply {run.id}")
         # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
         declined.exit_code = run.stop.code or declined.exit_code
         raise declined
 
 
-def _agrees(made: PlanFile, confirm: Confirm) -> bool:
+def _agrees(made: PlanFile, limit: int | None, confirm: Confirm) -> bool:
     try:
-        return confirm(made.header)
+        return confirm(*_first(made, limit))
     except Interrupted:
         return False
+
+
+def _first(made: PlanFile, limit: int | None) -> tuple[PlanHeader, int]:
+    """Count what is among the first changes of a plan, and how many there are behind."""
+    if limit is None or limit >= made.count:
+        return made.header, 0
+    counts = dict.fromkeys(made.header.counts, 0)
+    for change in islice(made.changes(), limit):
+        counts[change.action] += 1
+        counts["held"] += change.guard_class in made.header.held
+    return msgspec.structs.replace(made.header, counts=counts), made.count - limit
 
 
 def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
@@ -211,6 +223,9 @@ def _create_roles(run: Run, made: PlanFile) -> None:
     directory = run.directory(())
     due = (change for change in made.changes() if change.guard_class not in made.header.held)
     wanted = {role for change in due if (role := change.after.get("role"))}
-    for role in sorted(wanted - directory.roles()):
+    lacking = sorted(wanted - directory.roles())
+    if lacking:
+        run.state.creates_roles(run.id, lacking, run.today())
+    for role in lacking:
         log.info("role.created", role=role)
         directory.create_role(role)

@@ -12,16 +12,15 @@ import msgspec
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
-from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, Findings, matching
 from reconcile.core.forecast import action_counts, bases_of, forecast
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict, judge_changes
-from reconcile.core.left import banned_notes, protection_notes
+from reconcile.core.left import banned_notes, forgotten_notes, listed, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import Change, PlanHeader, PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.report import SourceCounts
-from reconcile.core.review import Declared, novelties, refusals, release
+from reconcile.core.review import Declared, novelties, refusals, release, released
 from reconcile.core.undo import undo_changes, undone_fields
 from reconcile.core.users import Record, as_record
 from reconcile.errors import PlanError, SettingsError
@@ -144,7 +143,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
     with run.stage("fetch"):
-        _roles(run)
+        roles = _roles(run)
         directory = run.directory(fields)
         hidden = _learn_looks(directory, fields)
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
@@ -152,6 +151,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
     _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
+    _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
         verdicts = judge_changes(counts, _last_bases(run), run.settings.guards.changes, run_id=run.id)
@@ -178,8 +178,18 @@ def _tell_left(ledger: Ledger, left: list[tuple[str, str]]) -> None:
     for uid, what in left:
         log.warning("undo.left", uid=uid, what=what)
     if left:
+        shown = listed([f"{uid} ({what})" for uid, what in left])
         ledger.notes.append(
-            f"{len(left)} values are not put back, most of them changed by another since: see the log"
+            f"{len(left)} values are not put back, most of them changed by another since (each is in the log): {shown}"
+        )
+
+
+def _tell_roles_left(ledger: Ledger, roles: list[str]) -> None:
+    for role in roles:
+        log.warning("undo.left", role=role, what="roles are never deleted")
+    if roles:
+        ledger.notes.append(
+            f"{len(roles)} roles that the run created stay, as nothing here deletes roles: {listed(roles)}"
         )
 
 
@@ -203,14 +213,12 @@ def _compare(
     # Remembered from a write that no answer showed; a service that shows it now is believed.
     unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
-    forgotten = run.state.forgotten(map(str, arrow(desired.users["uid"])))
-    if forgotten:
-        ledger.notes.append(f"{len(forgotten)} users of the source were forgotten: they are left alone")
     comparison = Comparison(
         desired,
-        protect=(*run.settings.policy.protect, *forgotten),
+        protect=run.settings.policy.protect,
         uncompared=uncompared,
         freshness=freshness(run, ledger.source.as_of),
+        forgotten=run.state.forgotten,
     )
     with run.progress.stage("fetch", None, "users") as tick:
         fetched = fetch(directory, comparison, sample, tick, only=only)
@@ -226,6 +234,7 @@ def _compare(
     ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
     ledger.notes += fetched.notes(uncompared)
     updates = run.settings.policy.for_plan.update_newer
+    ledger.notes += forgotten_notes(findings)
     ledger.notes += newer_notes(findings, updates=updates)
     if only is None:
         ledger.notes += protection_notes(findings)
@@ -240,15 +249,19 @@ def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:
 def _write_from_source(
     run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, desired: Desired
 ) -> PlanFile:
+    foreign = GuardClass.REACTIVATE_FOREIGN
     policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
+    # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
+    policy = msgspec.structs.replace(policy, reactivate_foreign=foreign in run.options.release)
     counts = class_counts(findings, policy, ours)
-    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate)
-    withheld = {}
+    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate and not policy.reactivate_foreign)
+    withheld = {foreign: "another hand switched them off"}
     if desired.nameless:
         withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
     verdicts = judge_changes(
         counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
     )
+    verdicts = released(verdicts, run.options.release)
     source = PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of)
     header = msgspec.structs.replace(
         _header(run, counts, verdicts, source),

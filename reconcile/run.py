@@ -158,7 +158,7 @@ class Run:
 
     def directory(self, fields: tuple[str, ...]) -> Directory:
         """Give the directory for these managed fields."""
-        return Directory(self.client, fields, workers=min(self.workers(), 16))
+        return Directory(self.client, fields, workers=min(self.workers(), 16), unnamed=self.state.forgotten)
 
     def workers(self) -> int:
         """How many requests to have in flight: what the rate and a slow answer make necessary."""

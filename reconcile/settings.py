@@ -182,8 +182,8 @@ class Guards(msgspec.Struct, frozen=True):
 
     @property
     def changes(self) -> dict[GuardClass, ChangeGuard]:
-        """The guards of changes by class."""
-        return {kind: getattr(self, kind) for kind in GuardClass}
+        """The guards of changes by class; one of them has no setting, it holds whatever it measures."""
+        return {kind: getattr(self, kind, ChangeGuard(0, 0, 0)) for kind in GuardClass}
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -5,9 +5,18 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from reconcile.core.outcome import Outcome
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
-from reconcile.errors import Declined, DirectoryStopped, ExitCode, Interrupted, ReconcileError, StateError
+from reconcile.errors import (
+    Declined,
+    DirectoryStopped,
+    ExitCode,
+    Interrupted,
+    ReconcileError,
+    SourceError,
+    StateError,
+)
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
 from reconcile.report import write_reports
@@ -21,7 +30,8 @@ log = structlog.get_logger()
 
 # What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
 _NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
-_UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
+_SIGNALS = frozenset({ExitCode.SIGINT, ExitCode.SIGTERM})
+_UNFINISHED = frozenset({ExitCode.STOPPED, *_SIGNALS})
 
 
 def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
@@ -43,7 +53,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     except Exception as error:
         bug = error
         log.exception("run.bug")
-    report = write_reports(run, ledger, ledger.report(run, ended_by, is_bug=bug is not None))
+    report = write_reports(run, ledger, ledger.report(run, ended_by, bug=bug))
     _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
     if bug is not None:
         raise bug
@@ -53,6 +63,9 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
 def _named(run: Run, error: ReconcileError) -> ReconcileError:
     """A stop for the deadline reaches the stages as an interruption; give it its name and its remedy."""
     remedy = "run it again" if run.command == "plan" else "finish it with: reconcile resume"
+    if isinstance(error, SourceError) and run.stop.code in _SIGNALS:
+        # SQLite calls back into Python, and makes an error of its own of what a signal raises there.
+        error = Interrupted(run.stop.code)
     if isinstance(error, Interrupted) and error.exit_code is ExitCode.STOPPED:
         return DirectoryStopped(run.stop.why, hint=remedy)
     if isinstance(error, Interrupted):
@@ -62,7 +75,7 @@ def _named(run: Run, error: ReconcileError) -> ReconcileError:
 
 def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool) -> None:
     # Stopped on the way to its plan, it plans again when it is resumed.
-    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None
+    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None or _is_cut_by_bug(report)
     # What somebody said no to is not carried out by a resume: that asks no more.
     may_go_on = run.command != "plan" and not is_declined
     unfinished = may_go_on and ended_early and report.verdict not in {"applied", "in_step"}
@@ -84,6 +97,12 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+
+
+def _is_cut_by_bug(report: Report) -> bool:
+    """Whether a bug left changes of the plan undone, or open."""
+    is_bug = report.exit_code == ExitCode.BUG and report.error is not None
+    return is_bug and bool(report.outcomes and report.outcomes[Outcome.NOT_ATTEMPTED])
 
 
 def _learn(run: Run, ledger: Ledger, *, is_good: bool) -> None:

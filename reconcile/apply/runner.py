@@ -25,6 +25,7 @@ __all__ = ["Applier"]
 
 log = structlog.get_logger()
 
+_WAKING = frozenset({GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN})
 SAME_REJECTIONS = 50  # in a row without a success between: not the users are wrong, something else is
 
 
@@ -83,12 +84,12 @@ class Applier:
             self._settle(change, settled)
             if settled.needs_a_person:
                 del first[change.uid]
-        if GuardClass.REACTIVATE in self._header.held:
+        for group in [group for group in first.values() if group.planned & self._header.held & _WAKING]:
             # Nobody can write to who is switched off.
-            behind = Settled(Outcome.HELD, "guard reactivate")
-            for change in (change for group in first.values() for change in group.changes):
-                self._settle(change, behind)
-            return
+            kind = next(iter(group.planned & _WAKING))
+            for change in group.changes:
+                self._settle(change, Settled(Outcome.HELD, f"guard {kind}"))
+            del first[group.changes[0].uid]
         updates = (
             Group(
                 tuple(change for change in group.changes if change.action is Action.UPDATE),

@@ -5,7 +5,15 @@ from typing import Any
 import click
 
 from reconcile.cli.confirm import confirmation
-from reconcile.cli.options import configured, output_options, release_pairs, run_options, settings_options
+from reconcile.cli.options import (
+    configured,
+    output_options,
+    release_option,
+    release_pairs,
+    run_options,
+    see_released_early,
+    settings_options,
+)
 
 __all__ = ["command"]
 
@@ -17,7 +25,7 @@ __all__ = ["command"]
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
 @click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping or policy without a review.")
-@click.option("--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass.")
+@release_option
 @output_options
 def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[str, ...], **given: Any) -> int:
     """Make the changes: plan and apply in one go, or exactly the plan of RUN (a run's id, or a path).
@@ -28,12 +36,11 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
     settings = configured(**given)
     from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
     from reconcile.cli.running import run_and_tell  # noqa: PLC0415
-    from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.run import Options, Stage, Step  # noqa: PLC0415
 
     confirm = confirmation(yes=yes)
-    if released and not run_id:
-        raise SettingsError("--release goes with the plan of a run", hint="reconcile apply RUN --release CLASS=N")
+    if not run_id:
+        see_released_early(settings, released)
     options = Options(
         limit=limit,
         release=released,

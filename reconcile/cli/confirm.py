@@ -11,27 +11,39 @@ from reconcile.cli.ending import say
 __all__ = ["confirmation"]
 
 
-def confirmation(*, yes: bool) -> Callable[[Any], bool]:
+def confirmation(*, yes: bool) -> Callable[[Any, int], bool]:
     """Give what asks a person. Raises: SettingsError where there is nobody to ask and --yes was not given."""
     from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
 
     if yes:
-        return lambda _header: True
+        return lambda _header, _left: True
     if not sys.stdin.isatty():
         raise SettingsError("there is no terminal to ask on", hint="look at: reconcile plan; then: apply --yes")
     return _ask
 
 
-def _ask(header: Any) -> bool:
-    """Name the app and the counts, and ask."""
+def _ask(header: Any, left: int) -> bool:
+    """Name the app and the counts of what will be sent, and ask."""
     from reconcile.logs import safe  # noqa: PLC0415 - as above
 
     counts = header.counts
     words = ", ".join(f"{counts[name]:,} to {name}" for name in ("create", "update", "reactivate", "deactivate"))
     held = f" ({counts['held']:,} of them held)" if counts["held"] else ""
-    say(f"App {safe(header.app_id)} at {safe(header.host)}: {words}{held}.", err=True)
+    first = sum(counts.values()) - counts["held"]
+    canary = f"a canary of the first {first:,} changes: " if left else ""
+    rest = f" The other {left:,} changes are left." if left else ""
+    say(
+        f"App {safe(header.app_id)} at {safe(header.host)}: {canary}{words}{held}{_foreign(header)}.{rest}",
+        err=True,
+    )
     try:
         return click.confirm("Apply these changes?", err=True)
     except click.Abort:
         # The end of the input is no yes.
         return False
+
+
+def _foreign(header: Any) -> str:
+    """Say that somebody had a reason to switch off users that are now switched on."""
+    number = next((guard.measured for guard in header.guards if guard.guard == "reactivate_foreign"), 0)
+    return f"; the plan takes back what another hand did to {number:,} users" if number else ""

@@ -43,4 +43,8 @@ def command(*, uid: str, yes: bool, **given: Any) -> int:
         show(msgspec.json.format(msgspec.json.encode({"exit_code": 0, **msgspec.structs.asdict(found)})).decode())
     else:
         say(f"Forgotten: {found.rows} rows of the state file, and the files of {len(found.runs)} runs.")
+        if found.still_in:
+            say(
+                f"Take it out of {', '.join(found.still_in)} too: the settings still name it, and the next run notes them."
+            )
     return 0

@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["configured", "output_options", "release_pairs", "run_options", "settings_options"]
+__all__ = [
+    "configured",
+    "output_options",
+    "release_option",
+    "release_pairs",
+    "run_options",
+    "see_released_early",
+    "settings_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +56,9 @@ def _stack(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
 settings_options = _stack(_SETTINGS)
 output_options = _stack(_OUTPUT)
 run_options = _stack(_RUN)
+release_option = click.option(
+    "--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass, this once."
+)
 
 
 def configured(**given: Any) -> Any:
@@ -84,3 +95,13 @@ def release_pairs(values: tuple[str, ...]) -> dict[str, int]:
             raise click.BadParameter(f"{value!r} is not of the form CLASS=N", param_hint="--release")
         pairs[name] = int(number)
     return pairs
+
+
+def see_released_early(settings: Any, ceilings: dict[str, int]) -> None:
+    """See that the classes released before there is a plan are such as may be. Raises: SettingsError."""
+    from reconcile.core.review import premature  # noqa: PLC0415 - keeps --help light
+    from reconcile.errors import SettingsError  # noqa: PLC0415
+
+    problems = premature(ceilings, reactivates=settings.policy.for_plan.reactivate)
+    if problems:
+        raise SettingsError(problems)

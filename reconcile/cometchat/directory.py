@@ -6,7 +6,7 @@ show tags and metadata at all.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,7 +18,7 @@ from reconcile.cometchat import wire
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.wire import PAGE_SIZE, IsNews, Page, Request
 from reconcile.core.pacing import RateGroup
-from reconcile.core.users import DirectoryUser, Record, as_record
+from reconcile.core.users import DirectoryUser, Record, as_record, shown_of
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
 __all__ = ["Directory", "Unknown"]
@@ -38,8 +38,17 @@ class Unknown:
 class Directory:
     """The users and roles of one app. Thread-safe, but for `pages`."""
 
-    def __init__(self, client: Client, fields: tuple[str, ...], *, workers: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        fields: tuple[str, ...],
+        *,
+        workers: int,
+        unnamed: Callable[[Iterable[str]], Collection[str]] = lambda _uids: (),
+    ) -> None:
+        """`unnamed` gives those of some uids that must not become a witness: a plan would write them down."""
         self._client = client
+        self._unnamed = unnamed
         self._fields = fields
         self._workers = workers
         # Groups (tags, metadata) that each kind of answer was seen to carry. Only ever grows.
@@ -134,7 +143,7 @@ class Directory:
         user = self.get(uid)
         if user is None:
             return self._search(uid, ("onlyDeactivated", "1"))
-        return user if len(as_record(user, ()).shown) == 2 else self._completed(user, settling=False)
+        return user if len(shown_of(user)) == 2 else self._completed(user, settling=False)
 
     def get_each(self, uids: Sequence[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
         """Get many users, several at a time, in their order."""
@@ -187,7 +196,7 @@ class Directory:
 
     def _whole(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
         user = self.get(uid, settling=settling)
-        if user is None or not self._from_list - as_record(user, ()).shown:
+        if user is None or not self._from_list - shown_of(user):
             return user
         return self._completed(user, settling=settling)
 
@@ -231,13 +240,14 @@ class Directory:
 
     def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
         known = self.shown[kind]
-        if len(known) == 2:
+        if len(known) == len(self.witnesses) == 2:
             return
         for user in users:
-            shown = as_record(user, ()).shown
-            for group in shown - known:
-                known.add(group)
-                self.witnesses.setdefault(group, user.uid.lower())
+            shown = shown_of(user)
+            known |= shown
+            news = shown - self.witnesses.keys()
+            if news and not self._unnamed([user.uid.lower()]):
+                self.witnesses.update(dict.fromkeys(news, user.uid.lower()))
 
 
 def _which(*, deactivated: bool) -> tuple[tuple[str, str], ...]:

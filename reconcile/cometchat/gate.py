@@ -7,6 +7,8 @@ Waiting can always be woken. Only one thread a group waits for the clock; the ot
 import threading
 from collections.abc import Callable
 
+import structlog
+
 from reconcile.cometchat.wire import RateHeaders
 from reconcile.core.breaker import Breaker, Patience, Turn
 from reconcile.core.pacing import Budget, RateGroup
@@ -14,6 +16,9 @@ from reconcile.errors import DirectoryStopped, ExitCode, Interrupted
 
 __all__ = ["Gate", "Stop"]
 
+log = structlog.get_logger()
+
+_TELL_EVERY_S = 10.0
 LONGEST_WAIT_S = 300.0  # a job that hangs for hours cannot be told from one that is dead
 SETTLE_S = 10.0  # how long what is in flight may take to settle after a stop
 
@@ -65,6 +70,7 @@ class Gate:
         self._asked_too_much = 0.0
         self._breaker = Breaker(patience or Patience())
         self._last_failure = ""
+        self._told_s = float("-inf")
         self.sent = dict.fromkeys(budgets, 0)
         self.throttled = 0
         self.retried = 0
@@ -82,7 +88,18 @@ class Gate:
                 wait, is_probe = self._claim(group)
                 if wait <= 0:
                     return is_probe
+                self._tell_outage()
                 self._sleep(wait, settling=settling)
+
+    def _tell_outage(self) -> None:
+        """Say now and then why nothing moves: no tick of the progress does meanwhile."""
+        with self._state:
+            now = self._monotonic()
+            if not self._breaker.is_open or now - self._told_s < _TELL_EVERY_S:
+                return
+            self._told_s = now
+            words = self._breaker.words(now)
+        log.warning("breaker.waiting", words=words, last=self._last_failure)
 
     @property
     def is_shut(self) -> bool:

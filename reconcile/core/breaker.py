@@ -61,6 +61,15 @@ class Breaker:
         """Give the seconds until somebody may send; 0 when it may be now."""
         return max(0.0, self._next_probe_s - now_s) if self.is_open else 0.0
 
+    def words(self, now_s: float) -> str:
+        """Say how long the outage has lasted, and what happens next."""
+        since_s = now_s - (self.opened_s or now_s)
+        ends_s = max(0.0, self.patience.longest_s - since_s)
+        return (
+            f"waiting: CometChat does not answer (for {since_s:.0f} s; next probe in {self.wait_s(now_s):.0f} s); "
+            f"the run stops unless it does within {ends_s:.0f} s"
+        )
+
     def claim(self, now_s: float) -> bool:
         """Take the turn that is free now; True where it is for a probe."""
         # By the clock, not by the answer: a probe that is lost does not keep the next one from leaving.

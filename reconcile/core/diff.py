@@ -7,7 +7,7 @@ but the count; the frame ends here.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
@@ -77,6 +77,7 @@ class Findings:
     differs, `newer_unmanaged` the same outside the source.
     Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
     (see `differences`), `unmanaged_uids`. `protected_by` names the users that each pattern protects.
+    `forgotten` are desired users, protected, and `forgotten_outside` active users outside the source, shielded.
     """
 
     situations: dict[Situation, int]
@@ -99,6 +100,8 @@ class Findings:
     fields: tuple[str, ...]
     visible: tuple[str, ...]
     protected_by: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    forgotten: int = 0
+    forgotten_outside: int = 0
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""
@@ -168,7 +171,9 @@ class Comparison:
         protect: Sequence[str] = (),
         uncompared: Iterable[str] = (),
         freshness: Freshness | None = None,
+        forgotten: Callable[[Iterable[str]], Collection[str]] = lambda _uids: (),
     ) -> None:
+        """`forgotten` gives those of some uids that were forgotten: they are left alone like protected ones."""
         self._desired = desired
         self._users = desired.users
         self._uids = arrow(desired.users["uid"])
@@ -181,6 +186,9 @@ class Comparison:
         self._protect = protect
         self._state = np.zeros(len(self._uids), dtype=np.int8)
         self._state[_matches(self._uids, protect)] = _State.PROTECTED
+        self._forgotten = forgotten
+        self._gone = frozenset(forgotten(map(str, self._uids)))
+        self._state[self._index.rows(pa.array(sorted(self._gone), pa.string()))] = _State.PROTECTED
         self._active = np.zeros(len(self._uids), dtype=bool)
         self._deactivated = np.zeros(len(self._uids), dtype=bool)
         self._drift: list[pd.DataFrame] = []
@@ -286,7 +294,8 @@ class Comparison:
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
         protected = set(matching(outside, self._protect))
-        shielded = {uid for uid in outside if uid in shielding or uid in protected}
+        gone = set(self._forgotten(outside))
+        shielded = {uid for uid in outside if uid in shielding or uid in protected or uid in gone}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
         role = drifted["differs role"].to_numpy(dtype=bool) if "role" in self._fields else _none(drifted)
         newer = drifted["newer"].to_numpy(dtype=bool)
@@ -315,11 +324,15 @@ class Comparison:
             fields=self._fields,
             visible=tuple(name for name in self._fields if name not in hidden),
             protected_by=self._protected_by(outside),
+            forgotten=len(self._gone),
+            forgotten_outside=len(gone),
         )
 
     def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
         every = pa.concat_arrays([self._uids, pa.array([*outside, *self._outside_deactivated], pa.string())])
-        return {pattern: tuple(sorted(set(matching(every, [pattern])))) for pattern in self._protect}
+        found = {pattern: matching(every, [pattern]) for pattern in self._protect}
+        # Whom nothing is to name any more counts, but elsewhere.
+        return {pattern: tuple(sorted({*uids} - {*self._forgotten(uids)})) for pattern, uids in found.items()}
 
     def _row(self, uid: str) -> int:
         return int(self._index.rows(pa.array([uid], pa.string()))[0])

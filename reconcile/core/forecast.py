@@ -10,6 +10,7 @@ from reconcile.core.plan import Forecast
 __all__ = ["action_counts", "bases_of", "forecast"]
 
 _UPDATES = (GuardClass.UPDATE, GuardClass.ROLE_CHANGE, GuardClass.CLEAR)
+_REACTIVATIONS = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN)
 _BATCH = 25  # users that one call switches on or off
 
 
@@ -18,7 +19,7 @@ def action_counts(counts: Mapping[GuardClass, int], held: frozenset[GuardClass])
     return {
         "create": counts.get(GuardClass.CREATE, 0),
         "update": sum(counts.get(kind, 0) for kind in _UPDATES),
-        "reactivate": counts.get(GuardClass.REACTIVATE, 0),
+        "reactivate": sum(counts.get(kind, 0) for kind in _REACTIVATIONS),
         "deactivate": counts.get(GuardClass.DEACTIVATE, 0),
         "held": sum(counts.get(kind, 0) for kind in held),
     }
@@ -39,7 +40,7 @@ def forecast(
     `rates` are requests a minute.
     """
     due = {kind: 0 if kind in held else number for kind, number in counts.items()}
-    creates, on = due.get(GuardClass.CREATE, 0), due.get(GuardClass.REACTIVATE, 0)
+    creates, on = due.get(GuardClass.CREATE, 0), sum(due.get(kind, 0) for kind in _REACTIVATIONS)
     off, updates = due.get(GuardClass.DEACTIVATE, 0), sum(due.get(kind, 0) for kind in _UPDATES)
     core = creates + -(-off // _BATCH) + -(-on // _BATCH)
     standard = creates + 2 * updates + off

@@ -27,6 +27,7 @@ class GuardClass(StrEnum):
     ROLE_CHANGE = "role_change"
     CLEAR = "clear"
     REACTIVATE = "reactivate"
+    REACTIVATE_FOREIGN = "reactivate_foreign"  # whom another hand switched off: only a person lets it pass
     DEACTIVATE = "deactivate"
 
 
@@ -57,7 +58,7 @@ class Bases(msgspec.Struct, frozen=True):
                 return self.seen
             case GuardClass.DEACTIVATE:
                 return self.seen_active
-            case GuardClass.REACTIVATE:
+            case GuardClass.REACTIVATE | GuardClass.REACTIVATE_FOREIGN:
                 return self.seen_deactivated
             case _:
                 return self.matched_active

@@ -75,11 +75,16 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PlanPolicy(msgspec.Struct, frozen=True):
-    """The choices of the settings that decide which findings become changes."""
+    """
+    The choices that decide which findings become changes.
+
+    `reactivate_foreign` comes from a person, for one plan: also those whom another hand switched off.
+    """
 
     update_newer: bool = True
     deactivate_unmanaged: bool = False
     reactivate: bool = False
+    reactivate_foreign: bool = False
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -140,7 +145,7 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
     """
     Count the changes of each class without making them: the guards judge before the first one is.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back.
+    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
     """
     drifted = findings.drifted_rows
     if not policy.update_newer:
@@ -148,8 +153,11 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
     counts = _drift_counts(drifted, findings.fields)
     if policy.reactivate:
         off = findings.deactivated_rows
-        off = off[off["uid"].isin(ours)]
-        counts[GuardClass.REACTIVATE] = len(off)
+        is_ours = off["uid"].isin(ours).to_numpy(dtype=bool)
+        counts[GuardClass.REACTIVATE] = int(is_ours.sum())
+        if policy.reactivate_foreign:
+            counts[GuardClass.REACTIVATE_FOREIGN] = int((~is_ours).sum())
+        off = off if policy.reactivate_foreign else off[is_ours]
         for kind, number in _drift_counts(off, findings.fields).items():
             counts[kind] += number
     counts[GuardClass.CREATE] = len(findings.missing_rows)
@@ -209,10 +217,10 @@ def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) ->
             yield from _updates(user)
     if policy.reactivate:
         for user in findings.deactivated():
-            if user.uid not in ours:
-                continue
-            yield _change(user, Action.REACTIVATE, GuardClass.REACTIVATE, ())
-            yield from _updates(user)
+            kind = GuardClass.REACTIVATE if user.uid in ours else GuardClass.REACTIVATE_FOREIGN
+            if kind is GuardClass.REACTIVATE or policy.reactivate_foreign:
+                yield _change(user, Action.REACTIVATE, kind, ())
+                yield from _updates(user)
     if policy.deactivate_unmanaged:
         rows = findings.unmanaged_rows
         for uid in rows["uid"][~rows["newer"]]:

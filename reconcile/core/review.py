@@ -1,6 +1,6 @@
 """What a person has to have seen: whether a saved plan may be carried out, and what is new in how plans are made."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,9 @@ import msgspec
 from reconcile.core.guards import GuardClass, GuardVerdict
 from reconcile.core.plan import PlanHeader
 
-__all__ = ["Declared", "novelties", "refusals", "release"]
+__all__ = ["Declared", "novelties", "premature", "refusals", "release", "released"]
+
+_FOREIGN = GuardClass.REACTIVATE_FOREIGN
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -57,14 +59,33 @@ def release(header: PlanHeader, ceilings: Mapping[str, int]) -> PlanHeader:
     """
     Let held classes pass that have at most as many changes as a person allowed.
 
-    Raises: ValueError for a ceiling of a class that does not exist.
+    Raises: ValueError for a ceiling of a class that does not exist, or that only a plan made for it can have.
     """
     wrong = sorted(set(ceilings) - set(GuardClass))
     if wrong:
         raise ValueError(f"no such class: {', '.join(wrong)}; there are {', '.join(GuardClass)}")
-    guards = tuple(_released(guard, ceilings) for guard in header.guards)
+    measured = {guard.guard: guard.measured for guard in header.guards}
+    if _FOREIGN in ceilings and not measured.get(_FOREIGN):
+        raise ValueError(f"this plan has no {_FOREIGN}; make one: reconcile plan --release {_FOREIGN}=N")
+    guards = released(header.guards, ceilings)
     held = sum(guard.measured for guard in guards if guard.is_held)
     return msgspec.structs.replace(header, guards=guards, counts={**header.counts, "held": held})
+
+
+def released(guards: Iterable[GuardVerdict], ceilings: Mapping[str, int]) -> tuple[GuardVerdict, ...]:
+    """Give the verdicts under the ceilings that a person gave."""
+    return tuple(_released(guard, ceilings) for guard in guards)
+
+
+def premature(ceilings: Mapping[str, int], *, reactivates: bool) -> list[tuple[str, str]]:
+    """Say why these ceilings cannot stand before there is a plan, each with the remedy; nothing where they can."""
+    problems = []
+    if set(ceilings) - {_FOREIGN}:
+        problems.append(("--release goes with the plan of a run", "reconcile apply RUN --release CLASS=N"))
+    if _FOREIGN in ceilings and not reactivates:
+        remedy = "--set policy.deactivated=reactivate; the plan names everybody it switches on"
+        problems.append((f'--release {_FOREIGN} goes with policy.deactivated = "reactivate"', remedy))
+    return problems
 
 
 def _released(guard: GuardVerdict, ceilings: Mapping[str, int]) -> GuardVerdict:

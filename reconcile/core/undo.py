@@ -5,7 +5,7 @@ Pure. It compares the journal of the run with the directory as it is now, field 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import msgspec
@@ -29,12 +29,17 @@ class Undoing:
 
 @dataclass(frozen=True, slots=True)
 class _Deed:
-    """What a run did to one user: fields before and after, and whether it ended switched on, off, or neither."""
+    """
+    What a run did to one user: fields before and after, and whether it ended switched on, off, or neither.
+
+    `unsure` is what it may have done besides: it was sent, and nobody learnt what became of it.
+    """
 
     uid: str
     before: dict[str, str | None]
     after: dict[str, str | None]
     activity: Action | None
+    unsure: Action | None = None
 
 
 def undone_fields(written: Iterable[PastChange]) -> tuple[str, ...]:
@@ -80,11 +85,17 @@ def _with(deed: _Deed, past: PastChange) -> _Deed:
     if action is Action.CREATE and not past.before:
         # Whom CometChat did not take from us, another has made, where he is there now.
         was_taken = past.outcome == Outcome.APPLIED or past.detail.startswith(DID_NOT_STICK)
-        return _Deed(deed.uid, deed.before, deed.after, Action.CREATE) if was_taken else deed
-    if action in {Action.REACTIVATE, Action.DEACTIVATE} and past.outcome == Outcome.APPLIED:
-        return _Deed(deed.uid, deed.before, deed.after, action)
+        return _moved(deed, past, action, is_sure=was_taken)
+    if action in {Action.REACTIVATE, Action.DEACTIVATE}:
+        return _moved(deed, past, action, is_sure=past.outcome == Outcome.APPLIED)
     before = normal(past.before) | deed.before
-    return _Deed(deed.uid, before, deed.after | normal(past.after), deed.activity)
+    return replace(deed, before=before, after=deed.after | normal(past.after))
+
+
+def _moved(deed: _Deed, past: PastChange, action: Action, *, is_sure: bool) -> _Deed:
+    if is_sure:
+        return replace(deed, activity=action)
+    return replace(deed, unsure=action) if past.outcome == Outcome.FAILED else deed
 
 
 def _back(deed: _Deed, look: Record | None, visible: tuple[str, ...]) -> Iterator[Change]:
@@ -111,10 +122,15 @@ def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
 
 def _left(deed: _Deed, look: Record | None) -> Iterator[tuple[str, str]]:
     """Name what is neither put back nor back already."""
+    is_active = look is not None and look.active
+    if deed.unsure and deed.activity is None and is_active is not (deed.unsure is Action.DEACTIVATE):
+        # To switch off whom another made, or on whom another banned, would be worse than to leave it.
+        yield deed.uid, f"nobody knows whether the run did the {deed.unsure}"
     if deed.activity in {Action.CREATE, Action.DEACTIVATE}:
         return
     if look is None or not look.active:
-        yield deed.uid, "the user is no longer active"
+        if deed.before:
+            yield deed.uid, "the user is no longer active"
         return
     for field, before in deed.before.items():
         held = look.values.get(field)

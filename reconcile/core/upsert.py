@@ -194,7 +194,8 @@ def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) 
 
 def _is_ahead(look: Record, terms: Terms) -> bool:
     """Whether somebody else touched the user after the export, where such users are left alone."""
-    is_ours = terms.sent or GuardClass.REACTIVATE in terms.planned or (look.moved_at or 0) <= (terms.left_at or 0)
+    is_woken = terms.planned & {GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN}
+    is_ours = terms.sent or is_woken or (look.moved_at or 0) <= (terms.left_at or 0)
     if terms.freshness is None or is_ours:
         return False
     return terms.freshness.is_newer(look.uid, look.created_at, look.updated_at)

@@ -33,6 +33,7 @@ __all__ = [
     "fingerprint",
     "fold_uid",
     "is_json_field",
+    "shown_of",
 ]
 
 
@@ -122,18 +123,28 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
     for field in fields:
         path = metadata_path(field)
         values[field] = field_text(user, field) if path is None else value_at(whole, path)
-    shown = {"tags"} if isinstance(user.tags, list) else set()
-    if not isinstance(user.metadata, msgspec.UnsetType):
-        shown.add("metadata")
     return Record(
         uid=user.uid.lower(),
         active=not user.deactivated_at,
         values=values,
         metadata=whole,
-        shown=frozenset(shown),
+        shown=shown_of(user),
         created_at=user.created_at,
         updated_at=user.updated_at,
     )
+
+
+def shown_of(user: DirectoryUser) -> frozenset[str]:
+    """Give which of `tags` and `metadata` an answer carried."""
+    has_metadata = not isinstance(user.metadata, msgspec.UnsetType)
+    return _SHOWN[isinstance(user.tags, list), has_metadata]
+
+
+_SHOWN = {
+    (tags, metadata): frozenset(name for name, is_there in (("tags", tags), ("metadata", metadata)) if is_there)
+    for tags in (False, True)
+    for metadata in (False, True)
+}
 
 
 def field_text(user: DirectoryUser, field: str) -> str | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, plain
 from reconcile.core.report import Report
 
@@ -60,7 +61,8 @@ def change_words(change: Change) -> str:
                 f"{name} {shown_value(before.get(name))} -> {shown_value(after[name])}" for name in change.fields
             )
         case Action.REACTIVATE:
-            return "active again"
+            is_foreign = change.guard_class is GuardClass.REACTIVATE_FOREIGN
+            return "active again, though another hand switched it off" if is_foreign else "active again"
         case Action.DEACTIVATE:
             return "not in the source"
 

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import msgspec
 
 from reconcile.core.baseline import Baseline
 from reconcile.core.report import Report
+from reconcile.core.review import Declared
 from reconcile.core.sketch import without
 from reconcile.core.tombstones import tombstone
 from reconcile.errors import StateError
 
-__all__ = ["erase", "named", "redacted"]
+__all__ = ["erase", "named", "redacted", "without_protected"]
 
 _FORGOTTEN = "(forgotten)"
+_NAMING = (("policy", "protect"), ("guards", "sentinels"))
 
 
 def erase(path: Path, uid: str, salt: str, at: str) -> int:
@@ -29,6 +32,8 @@ def erase(path: Path, uid: str, salt: str, at: str) -> int:
             # Else the freed pages keep what stood in them.
             connection.execute("PRAGMA secure_delete = ON")
             connection.create_function("redacted", 1, lambda text: _redacted_text(text, uid), deterministic=True)
+            connection.create_function("unnamed", 1, lambda text: _settings_without(text, uid), deterministic=True)
+            connection.create_function("undeclared", 1, lambda text: _undeclared(text, uid), deterministic=True)
             connection.create_function("less", 1, lambda facts: _less(facts, uid, salt), deterministic=True)
             connection.execute("BEGIN IMMEDIATE")
             count = sum(
@@ -36,6 +41,10 @@ def erase(path: Path, uid: str, salt: str, at: str) -> int:
                 for table in ("intents", "outcomes", "never_sticks")
             )
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
+            connection.execute("UPDATE runs SET settings = unnamed(settings)")
+            connection.execute(
+                "UPDATE probes SET answer = undeclared(answer) WHERE name = 'declared' AND answer <> ''"
+            )
             # The marks of quarantined rows could be tried against uids; the next good run makes them anew.
             connection.execute("DELETE FROM meta WHERE key = 'quarantine'")
             connection.execute(
@@ -60,6 +69,34 @@ def _less(facts: str, uid: str, salt: str) -> str:
     baseline = msgspec.json.decode(facts, type=Baseline)
     sketch = baseline.sketch and without(baseline.sketch, uid, salt)
     return msgspec.json.encode(msgspec.structs.replace(baseline, sketch=sketch)).decode()
+
+
+def _settings_without(text: str, uid: str) -> str:
+    """Take a uid out of the recorded settings of a run, where a setting names users; a query may quote it."""
+    recorded = msgspec.json.decode(text) if text else {}
+    settings = recorded.get("settings", {})
+    for section, name in _NAMING:
+        listed = settings.get(section, {}).get(name)
+        if listed is not None:
+            settings[section][name] = [entry for entry in listed if entry.lower() != uid]
+    query = settings.get("source", {}).get("query")
+    if query:
+        settings["source"]["query"] = re.sub(rf"'{re.escape(uid)}'", f"'{_FORGOTTEN}'", query, flags=re.IGNORECASE)
+    return msgspec.json.encode(recorded).decode() if text else text
+
+
+def _undeclared(text: str, uid: str) -> str:
+    declared = msgspec.json.decode(text, type=Declared)
+    words = without_protected(declared.words, uid)
+    return msgspec.json.encode(msgspec.structs.replace(declared, words=words)).decode()
+
+
+def without_protected(declared: Mapping[str, str], uid: str) -> dict[str, str]:
+    """Take a uid out of a policy in words: its patterns may name one user."""
+    return {
+        key: named(uid).sub(_FORGOTTEN, words) if key == "policy.protect" else words
+        for key, words in declared.items()
+    }
 
 
 def redacted(report: Report, uid: str) -> Report:

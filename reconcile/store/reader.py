@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.baseline import Baseline
+from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action
 from reconcile.core.tombstones import forgotten_among
@@ -68,14 +69,14 @@ class StateReader:
 
     def written(self, run_id: str) -> Iterator[PastChange]:
         """
-        Give the changes of a run that reached the directory, by uid.
+        Give the changes of a run that reached the directory, or may have, by uid.
 
-        A change that did not stick counts too: some of its fields may have stuck.
+        What was sent and then rejected, skipped or failed counts too: some of it may have landed.
         """
         sql = (
             "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
             " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
-            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected') ORDER BY o.uid, o.seq"
+            " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected', 'skipped', 'failed') ORDER BY o.uid, o.seq"
         )
         yield from self._past(sql, run_id)
 
@@ -158,6 +159,10 @@ class StateReader:
         """Give what an earlier run learnt about the service; empty where nothing was."""
         return next((answer for (answer,) in self._rows("SELECT answer FROM probes WHERE name = ?", name)), "")
 
+    def created_roles(self, run_id: str) -> frozenset[str]:
+        """Give the roles that a run created, or was about to."""
+        return frozenset(filter(None, self.remembered(f"roles.{run_id}").split("\n")))
+
     def stuck(self) -> frozenset[tuple[str, str, str]]:
         """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
         return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
@@ -172,13 +177,26 @@ class StateReader:
         return dict(self._rows(sql))
 
     def own_deactivations(self) -> frozenset[str]:
-        """Give the uids that our own runs deactivated and did not activate since."""
+        """
+        Give the uids that our own runs deactivated and did not activate since.
+
+        Whom another hand had switched off, and a person had us switch on, is its again where we take that back.
+        """
         sql = (
-            "SELECT uid, action FROM outcomes WHERE outcome = 'applied' AND action IN ('deactivate', 'reactivate')"
-            " ORDER BY run_id, seq"
+            "SELECT o.uid, o.action, i.class FROM outcomes o LEFT JOIN intents i ON i.run_id = o.run_id"
+            " AND i.seq = o.seq WHERE o.outcome = 'applied' AND o.action IN ('deactivate', 'reactivate')"
+            " ORDER BY o.run_id, o.seq"
         )
-        last = dict(self._rows(sql))
-        return frozenset(uid for uid, action in last.items() if action == Action.DEACTIVATE)
+        ours: set[str] = set()
+        foreign: set[str] = set()
+        for uid, action, kind in self._rows(sql):
+            if action == Action.REACTIVATE:
+                ours.discard(uid)
+                foreign.discard(uid)
+                foreign |= {uid} if kind == GuardClass.REACTIVATE_FOREIGN else set()
+            elif uid not in foreign:
+                ours.add(uid)
+        return frozenset(ours)
 
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""

@@ -11,7 +11,7 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,10 @@ class State(StateReader):
     def remember(self, name: str, answer: str, learnt_at: str) -> None:
         """Keep what was learnt about the service for later runs."""
         self._put("INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", (name, answer, learnt_at), durable=True)
+
+    def creates_roles(self, run_id: str, roles: Iterable[str], at: str) -> None:
+        """Record which roles a run is about to create; those of an earlier start of it stay."""
+        self.remember(f"roles.{run_id}", "\n".join(sorted({*self.created_roles(run_id), *roles})), at)
 
     def never_sticks(self, run_id: str, uid: str, values: Mapping[str, str | None]) -> None:
         """Keep which values were taken and did not stick, so that they are not planned every night."""

@@ -129,13 +129,36 @@ def test_it_can_be_seen_in_the_log() -> None:
     with capture_logs() as lines:
         a_client(Script(*[refusal(503)] * 5, ok()), gate=impatient(Clock(), 3)).send(READ)
 
-    assert [(line["event"], line.get("answered")) for line in lines] == [
+    turns = [line for line in lines if line["event"] != "breaker.waiting"]
+    assert [(line["event"], line.get("answered")) for line in turns] == [
         ("breaker.opened", None),
         ("breaker.probed", False),
         ("breaker.probed", False),
         ("breaker.probed", True),
         ("breaker.closed", None),
     ]
+
+
+def test_the_log_says_why_nothing_moves_and_what_will_happen() -> None:
+    """At most every ten seconds for as long as it lasts; once there was silence for ten minutes."""
+    gate = impatient(Clock(), 3)
+    for _ in range(3):
+        gate.note("503", is_probe=False)
+
+    def probe() -> None:
+        while True:
+            gate.note("503", is_probe=gate.enter(RateGroup.STANDARD))
+
+    with capture_logs() as lines, pytest.raises(DirectoryStopped):
+        probe()
+    told = [line["words"] for line in lines if line["event"] == "breaker.waiting"]
+
+    assert 40 <= len(told) <= 61
+    assert {(line["log_level"], line["last"]) for line in lines} == {("warning", "503")}
+    assert told[0] == (
+        "waiting: CometChat does not answer (for 0 s; next probe in 30 s); the run stops unless it does within 600 s"
+    )
+    assert len(set(told)) == len(told)
 
 
 def test_what_waits_with_a_write_sends_a_read_ahead() -> None:

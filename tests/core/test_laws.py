@@ -117,7 +117,8 @@ def test_every_user_is_in_one_situation_and_every_sum_adds_up(
 
     assert sum(found.situations.values()) == valid
     assert found.seen == len(directory) == found.matched + outside
-    for policy in (PlanPolicy(), EVERYTHING):
+    foreign = PlanPolicy(reactivate=True, reactivate_foreign=True)
+    for policy in (PlanPolicy(), EVERYTHING, foreign):
         listed = Counter(change.guard_class for change in the_changes(found, policy, ours))
         counted = class_counts(found, policy, ours)
         assert {kind: listed[kind] for kind in GuardClass} == {kind: counted.get(kind, 0) for kind in GuardClass}

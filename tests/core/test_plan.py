@@ -117,6 +117,19 @@ def test_only_those_that_we_deactivated_are_brought_back() -> None:
     assert [(change.uid, change.action) for change in changes] == [("fig", Action.REACTIVATE)]
 
 
+def test_a_person_may_ask_for_those_that_others_deactivated() -> None:
+    """They come as a class of their own, with what differs in them behind."""
+    rows = [a_row("kiwi", name="New"), a_row("fig")]
+    users = [a_user(deactivated_at=OFF), a_user(uid="fig", deactivated_at=OFF)]
+    policy = PlanPolicy(reactivate=True, reactivate_foreign=True)
+
+    assert told(the_changes(findings(rows, users), policy, ours=["fig"])) == [
+        ("fig", "reactivate", "reactivate", ()),
+        ("kiwi", "reactivate", "reactivate_foreign", ()),
+        ("kiwi", "update", "update", ("name",)),
+    ]
+
+
 @pytest.mark.parametrize(("update_newer", "uids"), [(True, ["fig", "kiwi"]), (False, ["fig"])])
 def test_newer_users_are_updated_or_left_and_never_deactivated(update_newer: bool, uids: list[str]) -> None:  # noqa: FBT001
     """The directory may know better than the export."""

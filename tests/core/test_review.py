@@ -80,6 +80,12 @@ def test_a_ceiling_for_no_class_is_an_error() -> None:
         release(HEADER, {"updates": 1})
 
 
+def test_a_ceiling_for_a_class_that_only_a_plan_made_for_it_has_is_an_error() -> None:
+    """Nobody is to believe that it let somebody pass."""
+    with pytest.raises(ValueError, match="make one: reconcile plan --release reactivate_foreign=N"):
+        release(HEADER, {"reactivate_foreign": 1})
+
+
 def test_a_header_survives_the_way_through_json() -> None:
     """It is the first line of the plan file."""
     assert msgspec.json.decode(msgspec.json.encode(HEADER), type=PlanHeader) == HEADER

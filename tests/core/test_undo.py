@@ -99,6 +99,30 @@ def test_a_switch_that_was_refused_is_none() -> None:
     assert undo(past("reactivate", outcome="rejected"), kiwi=a_record()).changes == ()
 
 
+@pytest.mark.parametrize("outcome", ["failed", "skipped", "rejected"])
+def test_what_was_sent_and_may_have_landed_is_put_back_where_it_did(outcome: str) -> None:
+    """Field by field, as everything is: what the directory holds says whether it landed."""
+    run = past("update", outcome=outcome, before={"name": "Old", "role": "a"}, after={"name": "New", "role": "b"})
+
+    assert told(undo(run, kiwi=a_record(FIELDS, name="New", role="a")).changes) == [
+        ("update", "update", {"name": "Old"})
+    ]
+    assert undo(run, kiwi=a_record(FIELDS, name="Old", role="a")) == Undoing((), ())
+
+
+@pytest.mark.parametrize(
+    ("action", "look"),
+    [("create", a_record(FIELDS)), ("reactivate", a_record(FIELDS)), ("deactivate", None)],
+)
+def test_what_the_run_may_have_done_to_a_whole_user_is_listed(action: str, look: Record | None) -> None:
+    """Another may have made, woken or banned the user; where nothing is done, nothing is said."""
+    run = past(action, outcome="failed", after={"name": "New"} if action == "create" else {})
+    other = None if look else a_record(FIELDS)
+
+    assert undo(run, kiwi=look) == Undoing((), (("kiwi", f"nobody knows whether the run did the {action}"),))
+    assert undo(run, kiwi=other) == Undoing((), ())
+
+
 @pytest.mark.parametrize(("field", "after"), [("statusMessage", "hello"), ("role", "premium")])
 def test_what_no_call_can_clear_is_listed(field: str, after: str) -> None:
     """It would be rejected every time."""

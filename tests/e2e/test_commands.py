@@ -2,7 +2,9 @@
 
 import io
 import json
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -210,6 +212,22 @@ def test_a_deadline_stops_cleanly(shell: Shell, drifted: Sandbox, profile: Profi
 
     assert stopped.code in {7, 8}
     assert "deadline" in stopped.json["error"]["message"]
+    assert resumed.code == profile.done, resumed.out
+
+
+def test_a_deadline_counts_from_the_start_of_the_resume(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
+    """Else a run that was stopped by it, or the evening before, could never be finished."""
+    drifted.fault("revoke_key", method="PUT", path="/users/*", nth=5)
+    stopped = shell("apply", "--yes", "--json", "--set", "limits.deadline=10m")
+    drifted.clear_faults()
+    drifted.restore_key()
+    with closing(sqlite3.connect(shell.folder / "runs" / "state.sqlite")) as state:
+        state.execute("UPDATE runs SET started_at = '2020-01-01T00:00:00+00:00'")
+        state.commit()
+    resumed = shell("resume", "--json")
+
+    assert stopped.code == 8
+    assert resumed.json["started_at"].startswith("2020")
     assert resumed.code == profile.done, resumed.out
 
 

@@ -58,6 +58,63 @@ def test_a_forgotten_user_is_not_created_again(world: Shell, sandbox: Sandbox, p
     assert "forgotten" in world("explain", UID, "--json", *flags()).out
 
 
+def test_a_forgotten_user_that_is_still_active_is_left_alone(world: Shell, sandbox: Sandbox) -> None:
+    """Once the next night switched it off, as unmanaged, and wrote it down again in plan, report and state."""
+    sandbox.load_users([{"uid": "leaver", "name": "Leaver", "createdAt": 1_700_000_000}])
+    world("plan", *flags())
+    world("forget", "leaver", "--yes")
+    more = ("--set", "policy.unmanaged=deactivate", "--set", "guards.deactivate={percent=100, floor=99}")
+    again = world("apply", "--yes", "--json", *flags(), *more)
+
+    assert again.json["broken_laws"] == []
+    assert "deactivatedAt" not in sandbox.users()["leaver"]
+    assert "deactivatedAt" in sandbox.users()["outside"]
+    assert again.json["drift"]["shielded"] == 2
+    assert (
+        "1 users that CometChat has and the source has not were forgotten: they are left alone"
+        in again.json["notes"]
+    )
+    assert traces("leaver") == []
+    assert "it was forgotten: the job leaves it alone" in world("explain", "leaver", *flags()).out
+
+
+def test_no_later_run_writes_a_forgotten_user_down(world: Shell) -> None:
+    """Once its uid came back as a pattern that protects it, in the notes of every report."""
+    world("apply", "--yes", *flags())
+    world("forget", UID, "--yes")
+    world("apply", "--yes", *flags())
+    world("plan", *flags(), "--set", 'policy.protect=["miss*"]')
+
+    assert traces(UID, NAME) == []
+
+
+def test_settings_that_name_a_forgotten_user_are_forgotten_and_pointed_out(world: Shell, sandbox: Sandbox) -> None:
+    """As a pattern, or as a sentinel; what was recorded of them can still be resumed."""
+    naming = (
+        "--set",
+        f'policy.protect=["{UID}", "app_*"]',
+        "--set",
+        f'guards.sentinels=["{UID.upper()}", "same"]',
+    )
+    world("apply", "--yes", *flags(), *naming)
+    sandbox.fault(
+        "status", method="PUT", path="/users/*", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", when="after"
+    )
+    world.write("users.csv", EXPORT.replace("renamed,After", "renamed,Later"))
+    stopped = world("apply", "--yes", "--json", *flags(), *naming)
+    sandbox.clear_faults()
+    found = world("forget", UID, "--yes", "--json", *naming)
+    told = world("forget", UID, "--yes", *naming)
+    left = traces(UID)
+    resumed = world("resume", "--json")
+
+    assert stopped.code == 8, stopped.out
+    assert (found.json["still_in"], left) == (["policy.protect", "guards.sentinels"], [])
+    assert "Take it out of policy.protect, guards.sentinels too" in told.out
+    assert resumed.code in {0, 4}, resumed.out
+    assert traces(UID) == []
+
+
 def _remove(sandbox: Sandbox, uid: str) -> None:
     import httpx  # noqa: PLC0415 - the one test that deletes
 

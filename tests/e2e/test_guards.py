@@ -1,6 +1,7 @@
 """What holds a class of changes back, how it is told, and how it is let go."""
 
 import csv
+import io
 import json
 from typing import Any
 
@@ -227,9 +228,135 @@ def test_who_was_switched_off_by_us_comes_back_by_policy_and_nobody_else(nights:
     assert (back.json["plan"]["reactivate"], back.json["outcomes"]["applied"]) == (1, 1)
     assert active(nights) == {"user-1", "user-3", "user-4", "user-5"}
     assert (
-        "1 users of the source were deactivated in CometChat, and not by our own runs; they are left as they are: user-2"
-        in back.json["notes"]
+        "1 users of the source stay deactivated, because another hand did that; all of them, and the way back: "
+        "reconcile plan --release reactivate_foreign=1; they are: user-2" in back.json["notes"]
     )
+
+
+def banned(nights: Nights, *flags: str) -> tuple[str, ...]:
+    """Three users in step, two of whom a moderator banned; gives the command that the report of a night names."""
+    load(nights, 1)
+    load(nights, 2, deactivatedAt=LONG_AGO)
+    load(nights, 3, name="Old", deactivatedAt=LONG_AGO)
+    told = nights.run(3, *SWITCH_ON, *flags, command=("plan", "--check")).json
+    (note,) = [note for note in told["notes"] if "another hand" in note]
+    assert (told["drift"]["deactivated"], told["plan"]["reactivate"]) == (2, 0)
+    assert note.endswith("; they are: user-2, user-3")
+    command = note.partition("the way back: reconcile ")[2].partition(";")[0]
+    return *command.split(), *SWITCH_ON
+
+
+def test_a_ban_is_no_drift_and_ends_no_night_as_held(nights: Nights) -> None:
+    """Every night would end with 5 because a moderator did its work."""
+    banned(nights)
+    night = nights.run(3, *SWITCH_ON, command=APPLY)
+
+    assert (night.json["verdict"], night.json["guards"]["reactivate_foreign"]["verdict"]) == ("in_step", "pass")
+    assert active(nights) == {"user-1"}
+
+
+def test_an_explicit_release_takes_bans_back_by_a_plan_that_names_them(nights: Nights) -> None:
+    """The command of the report makes that plan, the plan is carried out as it stands, and the rest is brought in step."""
+    planned = nights.shell(*banned(nights), "--json")
+    plan = [
+        (change.uid, change.guard_class) for change in PlanFile(nights.shell.latest("plan.jsonl.gz")).changes()
+    ]
+    listed = nights.shell.latest("changes.csv").read_text("utf-8")
+    applied = nights.shell("apply", planned.json["run_id"], "--yes", "--json", *SWITCH_ON)
+
+    assert plan == [("user-2", "reactivate_foreign"), ("user-3", "reactivate_foreign"), ("user-3", "update")]
+    assert '"user-2","reactivate","reactivate_foreign"' in listed
+    assert planned.json["guards"]["reactivate_foreign"]["verdict"] == "released"
+    assert (applied.code, applied.json["outcomes"]["applied"]) == (0, 3), applied.out
+    assert active(nights) == {"user-1", "user-2", "user-3"}
+    assert nights.sandbox.users()["user-3"]["name"] == "Same"
+
+
+def test_a_release_of_bans_is_a_ceiling_too(nights: Nights) -> None:
+    """One more than that, and nobody passes, nor what is behind; the report names the command that lets them."""
+    banned(nights)
+    flags = (*SWITCH_ON, "--release", "reactivate_foreign=1")
+    held = nights.run(3, *flags, command=APPLY, code=5)
+    told, before = outcomes(nights), active(nights)
+    remedy = held.json["guards"]["reactivate_foreign"]
+    released = release(nights, held, "reactivate_foreign", *SWITCH_ON)
+
+    assert (remedy["measured"], remedy["limit"], remedy["because"]) == (2, 0, "another hand switched them off")
+    assert (set(told.values()), before) == ({"held"}, {"user-1"})
+    assert (released.code, released.json["outcomes"]["applied"]) == (0, 3), released.out
+
+
+def test_bans_may_be_released_in_one_go(nights: Nights) -> None:
+    """By who has seen the number; and once: the next ban stays."""
+    banned(nights)
+    once = nights.run(3, *SWITCH_ON, "--release", "reactivate_foreign=2", command=APPLY)
+    load(nights, 2, deactivatedAt=LONG_AGO)
+    night = nights.run(3, *SWITCH_ON, command=APPLY)
+
+    assert once.json["outcomes"]["applied"] == 3
+    assert (night.json["plan"]["reactivate"], active(nights)) == (0, {"user-1", "user-3"})
+
+
+def test_the_question_says_that_another_hand_is_overruled(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says yes is to know."""
+    plan = nights.shell(*banned(nights), "--json").json["run_id"]
+    answer = io.StringIO("n\n")
+    monkeypatch.setattr(answer, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", answer)
+    asked = nights.shell("apply", plan, *SWITCH_ON)
+
+    assert (asked.code, active(nights)) == (2, {"user-1"})
+    assert "2 to reactivate, 0 to deactivate; the plan takes back what another hand did to 2 users." in asked.err
+
+
+def test_our_own_come_back_while_bans_are_held(nights: Nights) -> None:
+    """Each class for itself, also where one of them has updates behind it."""
+    load(nights, 1, 2)
+    nights.run(1, *SWITCH_OFF, "--set", "guards.deactivate={percent=100, floor=9}", command=APPLY)
+    load(nights, 3, name="Old", deactivatedAt=LONG_AGO)
+    flags = (*SWITCH_ON, "--accept-mapping", "--release", "reactivate_foreign=0")
+    nights.run(3, *flags, command=APPLY, code=5)
+
+    assert active(nights) == {"user-1", "user-2"}
+    assert outcomes(nights) == {
+        ("user-2", "reactivate"): "applied",
+        ("user-3", "reactivate_foreign"): "held",
+        ("user-3", "update"): "held",
+    }
+
+
+def test_a_released_ban_that_is_undone_is_a_ban_again(nights: Nights) -> None:
+    """The undo switches the user off, but that does not make it ours to bring back by policy."""
+    banned(nights)
+    run_id = nights.run(3, *SWITCH_ON, "--release", "reactivate_foreign=2", command=APPLY).json["run_id"]
+    undone = nights.shell("undo", run_id, "--yes", "--json", *SWITCH_ON)
+    told = nights.run(3, *SWITCH_ON).json
+
+    assert (undone.code, active(nights)) == (0, {"user-1"}), undone.out
+    assert told["plan"]["reactivate"] == 0
+    assert "--release reactivate_foreign=2" in " ".join(told["notes"])
+
+
+def test_a_release_of_bans_that_can_do_nothing_is_refused(nights: Nights) -> None:
+    """Where the policy only reports, with a plan that has none, and of other classes without a plan."""
+    banned(nights)
+    nothing = nights.run(3, *SWITCH_ON).json["run_id"]
+    release = ("--release", "reactivate_foreign=2")
+    reporting = nights.shell("plan", *release)
+    without = nights.shell("apply", nothing, "--yes", *SWITCH_ON, *release)
+    other = nights.shell("plan", *SWITCH_ON, "--release", "update=2")
+
+    assert (reporting.code, without.code, other.code) == (2, 2, 2)
+    assert 'goes with policy.deactivated = "reactivate"' in reporting.err
+    assert "reconcile plan --release reactivate_foreign=N" in without.err
+    assert "the plan of a run" in other.err
+
+
+def test_explain_says_that_another_hand_did_it(nights: Nights) -> None:
+    """And what brings such a user back."""
+    banned(nights)
+
+    assert "another hand deactivated it" in nights.shell("explain", "user-2", *SWITCH_ON).out
 
 
 def test_a_ban_that_no_list_shows_is_left_too(nights: Nights, sandbox: Sandbox) -> None:

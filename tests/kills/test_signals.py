@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -145,6 +146,38 @@ def test_a_pipe_that_says_nothing_is_left(scene: Scene, number: signal.Signals) 
         assert process.wait(10) == SIGNALS[number]
         assert time.monotonic() - began < 1 + SLACK_S
     assert scene.sandbox.counters().requests == 0
+
+
+_REST = "'Same' as name, '' as avatar, '' as role, '' as tags, '' as country"
+_COUNTED = "with recursive n(i) as (select 1 union all select i + 1 from n) select"
+ENDLESS = {
+    "sqlite, no row": f"{_COUNTED} max(i) as uid, {_REST} from n",
+    "sqlite, row by row": f"{_COUNTED} i as uid, {_REST} from n",
+    "postgresql": f"select pg_sleep(60)::text as uid, {_REST}",
+}
+
+
+@pytest.mark.parametrize("query", ENDLESS)
+def test_a_database_that_does_not_answer_is_left(
+    scene: Scene, tmp_path: Path, request: pytest.FixtureRequest, query: str
+) -> None:
+    """Whatever the query does, and however long its rows go on: no request leaves, and the next run may start."""
+    folder, _ = scene.set_up("apply")
+    if query == "postgresql":
+        url = request.getfixturevalue("postgresql").url()
+    else:
+        sqlite3.connect(tmp_path / "users.db").close()
+        url = f"sqlite:///{tmp_path / 'users.db'}"
+    started = scene.start(folder, "apply", "--yes", "--source", url, "--query", ENDLESS[query])
+    _when(lambda: b"stage.started" in started.err.read_bytes(), started)
+    time.sleep(0.3)  # noqa: TID251 - from the line in the log to the query
+    started.send(signal.SIGTERM)
+    code, took = _timed(started)
+
+    assert code == 143, started.err.read_text("utf-8")
+    assert took < 1 + SLACK_S
+    assert scene.sandbox.counters().requests == 0
+    assert scene.see(folder).outcomes == {}
 
 
 @pytest.mark.parametrize("number", SIGNALS)
