@@ -1,1 +1,1 @@
-"""Promises of docs/security.md, one file each."""
+"""The promises S1 to S11 of docs/promises.md."""
