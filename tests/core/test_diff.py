@@ -361,15 +361,26 @@ def test_users_that_others_changed_after_the_export_are_newer(
 
 
 def test_newer_users_outside_the_source_are_marked() -> None:
-    """The export is too old to know them, so they are never deactivated."""
+    """Created or changed since, and not by us: the export is too old to know them, so they are never deactivated."""
     users = [
         a_user(uid="wren", created_at=101),
         a_user(uid="owl", created_at=99),
         a_user(uid="tui", created_at=None),
+        a_user(uid="ani", created_at=1, updated_at=101),
+        a_user(uid="emu", created_at=1, updated_at=99),
+        a_user(uid="fig", created_at=1, updated_at=101),
     ]
-    found = findings([], users, as_of=100)
+    found = findings([], users, as_of=100, ours={"fig": 101})
 
-    assert found.unmanaged_rows.to_dict("list") == {"uid": ["owl", "tui", "wren"], "newer": [False, False, True]}
+    assert dict(zip(found.unmanaged_rows["uid"], found.unmanaged_rows["newer"], strict=True)) == {
+        "ani": True,
+        "emu": False,
+        "fig": False,
+        "owl": False,
+        "tui": False,
+        "wren": True,
+    }
+    assert found.newer_unmanaged == 2
 
 
 def test_unmanaged_is_not_known_after_a_fetch_by_uid() -> None:

@@ -1,1 +1,1 @@
-"""The promises S1 to S11 of docs/promises.md."""
+"""The promises about security of docs/promises.md, one file each."""
