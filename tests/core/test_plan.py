@@ -85,11 +85,12 @@ def test_a_create_and_a_deactivation_have_no_reason_and_no_before() -> None:
 @pytest.mark.parametrize(("newer", "off", "on"), list(product([True, False], repeat=3)))
 def test_the_guards_count_what_will_be_made(fields: tuple[str, ...], newer: bool, off: bool, on: bool) -> None:  # noqa: FBT001
     """Before the first change exists, and under every policy."""
-    rows = [a_row(uid, name="New", role="vip", avatar="") for uid in ("ani", "fig", "kiwi", "owl", "tui")]
+    rows = [a_row(uid, name="New", role="vip", avatar="") for uid in ("ani", "fig", "jay", "kiwi", "owl", "tui")]
     held = {"avatar": "https://example.org", "created_at": 1}
     users = [
         a_user(uid="ani", deactivated_at=OFF, **held),
         a_user(uid="fig", updated_at=200, **held),
+        a_user(uid="jay", **held),
         a_user(uid="kiwi", **held),
         a_user(uid="owl", deactivated_at=OFF, **held),
         a_user(uid="wren", **held),
@@ -104,9 +105,9 @@ def test_the_guards_count_what_will_be_made(fields: tuple[str, ...], newer: bool
     assert made == +Counter(
         {
             GuardClass.CREATE: 1,
-            GuardClass.UPDATE: 1 + newer + on,
-            GuardClass.ROLE_CHANGE: (1 + newer + on) * ("role" in fields),
-            GuardClass.CLEAR: 1 + newer + on,
+            GuardClass.UPDATE: 2 + newer + on,
+            GuardClass.ROLE_CHANGE: (2 + newer + on) * ("role" in fields),
+            GuardClass.CLEAR: 2 + newer + on,
             GuardClass.REACTIVATE: int(on),
             GuardClass.DEACTIVATE: 2 * off,
         }

@@ -68,7 +68,17 @@ def test_a_missing_sentinel_is_named() -> None:
 
     assert (verdict.guard, verdict.measured, verdict.limit) == ("sentinels", 2, 3)
     assert verdict.because == "missing from the source: wren"
-    assert "--accept-source" in verdict.release
+    assert verdict.release == "--accept-source, once, when you know why"
+
+
+def test_five_missing_sentinels_are_named_and_the_rest_counted() -> None:
+    """A list of a thousand is read by nobody."""
+    told = {
+        len(uids): alone(5, SourceLimits(1, 20, sentinels=tuple(uids)))[0].because for uids in ("abcde", "abcdefg")
+    }
+
+    assert told[5] == "missing from the source: a, b, c, d, e"
+    assert told[7] == "missing from the source: a, b, c, d, e and 2 more"
 
 
 @pytest.mark.parametrize(
