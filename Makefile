@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 
-.PHONY: help demo test soak check format lock clean
+.PHONY: help demo test soak mutants check format lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,14 @@ demo: $(VENV)/.installed  ## Run the main job against a local look-alike of Come
 test: $(VENV)/.installed  ## Run the whole test suite
 	$(PYTEST)
 
-soak: $(VENV)/.installed  ## The tests with many times the generated cases, from a new seed; takes hours
-	TEST_SOAK=1 $(PYTEST) -o timeout=7200
+soak: $(VENV)/.installed  ## The tests with many times the generated cases, from a new seed; takes hours (TESTS=... some)
+	TEST_SOAK=1 $(PYTEST) -o timeout=7200 $(TESTS)
+
+mutants: $(VENV)/.installed  ## Whether the tests notice mistakes in what decides; takes half an hour
+	rm -rf mutants
+	nice $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results --all true | awk '{sub(/\.x.*/, "", $$1); all[$$1]++; seen[$$1] += $$2 ~ /killed|timeout/} \
+		END {for (name in all) printf "%s: %d of %d noticed, %.1f %%\n", name, seen[name], all[name], 100 * seen[name] / all[name]}'
 
 check: $(VENV)/.installed  ## Everything that CI checks
 	$(BIN)/ruff format --check .
@@ -41,4 +47,4 @@ lock: $(VENV)/.installed  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:  ## Remove what was installed and generated
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo dist build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo mutants dist build

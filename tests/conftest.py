@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.databases import MariaDB, PostgreSQL, Server
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+# The commands that promise to write nothing to CometChat.
+LOOKS = {"doctor", "explain", "forget", "init", "plan", "report", "runs"}
 
 
 def pytest_configure() -> None:
@@ -71,15 +73,18 @@ class Result(msgspec.Struct):
 class Shell:
     """Calls the command line in a folder of its own, with the samples in it and a key in the environment."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox) -> None:
         self.folder = folder
         self._capsys = capsys
+        self._sandbox = sandbox
 
     def __call__(self, *argv: str) -> Result:
-        """Run one command."""
+        """Run one command; those that promise to write nothing are held to it, whatever the test is about."""
         self._capsys.readouterr()
+        written = self._sandbox.counters().writes
         code = run(argv)
         streams = self._capsys.readouterr()
+        assert self._sandbox.counters().writes == written or not LOOKS.intersection(argv[:1]), argv
         return Result(code, streams.out, streams.err)
 
     def write(self, name: str, text: str | bytes) -> Path:
@@ -109,7 +114,7 @@ def shell(
     monkeypatch.setenv("COMETCHAT_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("COMETCHAT_API_KEY", sandbox.api_key)
     monkeypatch.setenv("NO_COLOR", "1")
-    yield Shell(folder, capsys)
+    yield Shell(folder, capsys, sandbox)
     # Its log goes to a stream that ends with the test.
     structlog.reset_defaults()
 

@@ -1,11 +1,15 @@
 """Promises about the error table: it is whole, it says the same as these rows, and users can read it."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from reconcile.cometchat import verdicts
 from reconcile.cometchat.verdicts import (
     NO_CERTIFICATE,
     TABLE,
@@ -120,6 +124,14 @@ def test_a_known_code_outranks_every_status(code: str) -> None:
     assert {said(Answer(status, code)) for status in STATUSES} == {CODES[code]}
 
 
+@pytest.mark.parametrize("code", [code for row in TABLE for code in row.codes])
+def test_a_code_is_known_by_its_whole_name(code: str) -> None:
+    """One that only begins so, or ends sooner, is one that nobody has heard of."""
+    others = [code.removesuffix("_*")] if code.endswith("*") else [code + "S", code[:-1]]
+
+    assert {said(Answer(422, other)) for other in others} <= {REJECT} | ({STOP} if "AUTH_ERR_" in code else set())
+
+
 @pytest.mark.parametrize("name", FAILURES)
 def test_every_failure_has_its_row(name: str) -> None:
     """Also as the base of a class that nobody has heard of."""
@@ -134,6 +146,12 @@ def test_every_exception_of_the_library_has_its_row() -> None:
 
     assert known == {name for row in TABLE for name in row.failures} - {*NO_CERTIFICATE.names, *UNREADABLE.names}
     assert known | {*NO_CERTIFICATE.names, *UNREADABLE.names} == FAILURES.keys()
+
+
+def test_a_failure_that_nobody_has_heard_of_is_a_bug_that_names_it() -> None:
+    """Nothing is guessed about it."""
+    with pytest.raises(AssertionError, match="NewlyMade"):
+        judge(Failure(("NewlyMade", "Exception")))
 
 
 def test_every_verdict_has_a_row() -> None:
@@ -162,6 +180,40 @@ def test_a_lost_write_is_never_sent_again_unseen() -> None:
     repeated = [row for row in TABLE if row.write in {Verdict.AGAIN, Verdict.ONCE}]
 
     assert [sorted(row.failures) for row in repeated] == [["ConnectError", "ConnectTimeout", "PoolTimeout"]]
+
+
+def changed(row: Row) -> Iterator[Row]:
+    """The row with one part of it another, or gone."""
+    for verdict in (Verdict.STOP, Verdict.REJECT):
+        yield replace(row, read=verdict)
+        yield replace(row, write=verdict)
+    yield from (replace(row, codes=tuple(set(row.codes) - {code})) for code in row.codes)
+    yield from (replace(row, failures=row.failures - {name}) for name in row.failures)
+    edges = {status for status in row.statuses if not {status - 1, status + 1} <= row.statuses}
+    yield from (replace(row, statuses=row.statuses - {status}) for status in edges)
+    yield from (replace(row, form=form) for form in Form if row.statuses)
+
+
+def whole_table() -> list[tuple[str, Verdict, Verdict]]:
+    """What the table says about everything that there is."""
+    every: list[Answer | Failure] = [Failure((name,)) for name in FAILURES]
+    every += [Answer(400, code) for code in CODES]
+    every += [Answer(status, code) for status in (0, *STATUSES, 999) for code in ("", None)]
+    return [(row.what, row.read, row.write) for row in map(judge, every)]
+
+
+def test_every_part_of_the_table_decides_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any of it another or gone, something is judged otherwise, or by nothing."""
+    known, idle = whole_table(), []
+    for at, row in enumerate(TABLE):
+        for other in changed(row):
+            monkeypatch.setattr(verdicts, "TABLE", (*TABLE[:at], other, *TABLE[at + 1 :]))
+            with suppress(AssertionError):
+                if whole_table() == known and other != row:
+                    idle.append((row.what, other.form))
+
+    # What has JSON in it was taken by the row above.
+    assert idle == [("a success without CometChat's JSON in it", Form.ANY)]
 
 
 # The table for users

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.mapping import ColumnKind
-from reconcile.core.users import Situation
+from reconcile.core.users import Situation, fingerprint
 from tests.builders import (
     a_comparison,
     a_desired,
@@ -123,7 +123,8 @@ def test_differences_come_by_uid_whatever_the_order() -> None:
     users = [a_user(uid=uid) for uid in ("kiwi", "plum", "fig")]
 
     assert [difference.uid for difference in findings(rows, users).drifted()] == ["fig", "kiwi", "plum"]
-    assert [difference.uid for difference in findings(rows, []).missing()] == ["fig", "kiwi", "plum"]
+    missing = list(findings(rows, []).missing())
+    assert [(user.uid, user.source_row) for user in missing] == [("fig", 3), ("kiwi", 4), ("plum", 2)]
 
 
 def test_active_users_outside_the_source_are_unmanaged() -> None:
@@ -131,7 +132,7 @@ def test_active_users_outside_the_source_are_unmanaged() -> None:
     found = findings([a_row()], [a_user(), a_user(uid="wren"), a_user(uid="owl", deactivated_at=OFF)])
 
     assert found.unmanaged_rows["uid"].tolist() == ["wren"]
-    assert (found.unmanaged, found.deactivated_outside, found.seen) == (1, 1, 3)
+    assert (found.unmanaged, found.deactivated_outside, found.seen, found.seen_deactivated) == (1, 1, 3, 1)
 
 
 def test_protected_users_are_shown_and_never_touched() -> None:
@@ -143,6 +144,16 @@ def test_protected_users_are_shown_and_never_touched() -> None:
 
     assert situations(found) == {"protected": 2, "in_step": 1}
     assert (found.unmanaged, found.shielded, found.matched) == (0, 2, 2)
+
+
+def test_each_pattern_names_whom_it_protects() -> None:
+    """On both sides, active or not, by uid; and one that matches nobody is seen to."""
+    rows = [a_row("bot-2"), a_row("kiwi")]
+    users = [a_user(uid="bot-1"), a_user(uid="bot-0", deactivated_at=OFF), a_user(uid="bot-2"), a_user()]
+
+    found = findings(rows, users, protect=("bot-*", "*-1", "wren"))
+
+    assert found.protected_by == {"bot-*": ("bot-0", "bot-1", "bot-2"), "*-1": ("bot-1",), "wren": ()}
 
 
 @pytest.mark.parametrize(
@@ -293,6 +304,20 @@ def test_an_active_row_in_the_walk_of_the_deactivated_is_passed_over() -> None:
     assert comparison.unseen() == ["kiwi"]
 
 
+def test_deactivated_rows_that_pages_show_twice_count_once() -> None:
+    """In whatever state they are shown the second time; what is news is told each time."""
+    comparison = a_comparison(a_row(), a_row("fig"))
+    uids = ("kiwi", "owl", "wren")
+    twice = [a_user(uid=uid, name=name, deactivated_at=OFF) for name in ("Kiwi", "Lime") for uid in uids]
+    more = [*twice, a_user(uid="fig", deactivated_at=OFF), a_user(uid="tui", deactivated_at=OFF)]
+    told = [comparison.see_deactivated(an_actual_frame(*users)) for users in (twice, twice, more)]
+    found = comparison.close(whole=True)
+
+    assert told == [3, 0, 2]
+    assert (found.seen, found.seen_deactivated, found.deactivated_outside, found.matched) == (5, 5, 3, 2)
+    assert [user.actual for user in found.deactivated()] == [{"name": "Kiwi", "role": "default"}] * 2
+
+
 def test_rows_that_a_page_shows_twice_count_once() -> None:
     """Within a block and across blocks; what is news is told each time."""
     comparison = a_comparison(a_row())
@@ -336,20 +361,32 @@ def test_users_that_others_changed_after_the_export_are_newer(
 
 
 def test_newer_users_outside_the_source_are_marked() -> None:
-    """The export is too old to know them, so they are never deactivated."""
+    """Created or changed since, and not by us: the export is too old to know them, so they are never deactivated."""
     users = [
         a_user(uid="wren", created_at=101),
         a_user(uid="owl", created_at=99),
         a_user(uid="tui", created_at=None),
+        a_user(uid="ani", created_at=1, updated_at=101),
+        a_user(uid="emu", created_at=1, updated_at=99),
+        a_user(uid="fig", created_at=1, updated_at=101),
     ]
-    found = findings([], users, as_of=100)
+    found = findings([], users, as_of=100, ours={"fig": 101})
 
-    assert found.unmanaged_rows.to_dict("list") == {"uid": ["owl", "tui", "wren"], "newer": [False, False, True]}
+    assert dict(zip(found.unmanaged_rows["uid"], found.unmanaged_rows["newer"], strict=True)) == {
+        "ani": True,
+        "emu": False,
+        "fig": False,
+        "owl": False,
+        "tui": False,
+        "wren": True,
+    }
+    assert found.newer_unmanaged == 2
 
 
 def test_unmanaged_is_not_known_after_a_fetch_by_uid() -> None:
     """Null, and not 0."""
-    found = feed(a_comparison(a_row()), a_user()).close(whole=False)
+    comparison = feed(a_comparison(a_row(), protect=("wren",)), a_user(), a_user(uid="owl"), a_user(uid="wren"))
+    found = comparison.close(whole=False)
 
     assert found.unmanaged is None
     assert (found.shielded, list(found.unmanaged_rows["uid"])) == (0, [])
@@ -367,9 +404,13 @@ def test_a_fingerprint_leaves_out_what_a_look_does_not_show() -> None:
     """List and GET have to agree on it."""
     comparison = feed(a_comparison(a_row(tags="fig"), mapping=a_mapping("name", "tags")), a_user(tags=["plum"]))
     (whole,) = comparison.close(whole=True).drifted()
-    (partial,) = comparison.close(whole=True, hidden=frozenset({"tags"})).drifted()
+    found = comparison.close(whole=True, hidden=frozenset({"tags"}))
+    (partial,) = found.drifted()
+    seen = {"name": "Kiwi", "tags": '["plum"]'}
 
-    assert whole.fingerprint != partial.fingerprint
+    assert found.visible == ("name",)
+    assert whole.fingerprint == fingerprint(seen, ("name", "tags"))
+    assert partial.fingerprint == fingerprint(seen, ("name",))
 
 
 def test_an_empty_source_against_an_empty_directory_finds_nothing() -> None:
@@ -398,3 +439,20 @@ def test_likely_witnesses_are_desired_users_that_should_have_some_of_a_group() -
     assert comparison.likely("tags", {"kiwi", "bird-3", "wren"}) == ["bird-3"]
     assert len(comparison.likely("tags", [f"bird-{n}" for n in range(20)])) == 10
     assert comparison.likely("metadata", {"bird-3"}) == []
+
+
+def test_likely_witnesses_may_have_any_field_of_the_group() -> None:
+    """Metadata is many fields, some of them inside of others, and one is enough."""
+    mapping = a_mapping("name", "metadata.a", "metadata.b.c", "metadata.d")
+    rows = [
+        a_row("ani", metadata__a="x"),
+        a_row("fig", metadata__b__c="x"),
+        a_row("owl", metadata__d="x"),
+        a_row(),
+    ]
+
+    assert a_comparison(*rows, mapping=mapping).likely("metadata", {"owl", "ani", "fig", "kiwi"}) == [
+        "ani",
+        "fig",
+        "owl",
+    ]

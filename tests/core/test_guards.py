@@ -35,6 +35,7 @@ def judge(kind: GuardClass, measured: int, base: int | None, guard: ChangeGuard)
         (ChangeGuard(10, 5, 8), 100, 8),
         (ChangeGuard(10, 50, 8), 100, 8),
         (ChangeGuard(0, 0), 100, 0),
+        (ChangeGuard(10, 0), None, 0),
         (ChangeGuard(2.5, 0), 100, 2),
     ],
 )
@@ -89,16 +90,22 @@ def test_each_class_is_judged_by_itself() -> None:
 
     assert [verdict.guard for verdict in verdicts] == list(GuardClass)
     assert [verdict.guard for verdict in verdicts if verdict.is_held] == ["clear"]
+    assert [verdict.measured for verdict in verdicts] == [0, 1, 0, 99, 0, 0]
+    # Nothing is said of a class that passes.
+    assert {(verdict.release, verdict.because) for verdict in verdicts if not verdict.is_held} == {("", "")}
 
 
 @pytest.mark.parametrize(("measured", "verdict"), [(1, "held"), (0, "pass")])
 def test_a_withheld_class_is_held_whatever_its_number(measured: int, verdict: str) -> None:
     """A row without a uid holds the deactivations, if there are any."""
-    counts, withheld = {GuardClass.DEACTIVATE: measured}, {GuardClass.DEACTIVATE: "1 row has no usable uid"}
+    because = "1 row has no usable uid"
+    counts, withheld = {GuardClass.DEACTIVATE: measured, GuardClass.UPDATE: 1}, {GuardClass.DEACTIVATE: because}
 
     verdicts = judge_changes(counts, Bases(99, 99, 99, 99), GUARDS, run_id="run", withheld=withheld)
+    told = {found.guard: (found.verdict, found.because) for found in verdicts}
 
-    assert {found.guard: found.verdict for found in verdicts}["deactivate"] == verdict
+    assert told["deactivate"] == (verdict, because * measured)
+    assert told["update"] == ("pass", "")
 
 
 @pytest.mark.parametrize(
@@ -107,4 +114,9 @@ def test_a_withheld_class_is_held_whatever_its_number(measured: int, verdict: st
 )
 def test_each_class_has_its_own_base(kind: str, base: int) -> None:
     """Matched active users, users seen, active users seen, deactivated users."""
-    assert Bases(1, 2, 3, 4).of(GuardClass(kind)) == base
+    assert judge_bases(Bases(1, 2, 3, 4))[kind] == base
+
+
+def judge_bases(bases: Bases) -> dict[str, int | None]:
+    """What each class was held against."""
+    return {verdict.guard: verdict.base for verdict in judge_changes({}, bases, GUARDS, run_id="run")}

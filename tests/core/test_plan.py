@@ -1,5 +1,8 @@
 """Promises about the plan: which changes there are, in which order, and how they are written down."""
 
+from collections import Counter
+from itertools import product
+
 import msgspec
 import pytest
 
@@ -15,7 +18,8 @@ from reconcile.core.plan import (
     head_of,
     without_stuck,
 )
-from tests.builders import a_change, a_mapping, a_row, a_user, findings, the_changes
+from reconcile.core.users import fingerprint
+from tests.builders import a_change, a_mapping, a_record, a_row, a_user, findings, the_changes
 
 OFF = 1_700_000_500
 EVERYTHING = PlanPolicy(update_newer=True, deactivate_unmanaged=True, reactivate=True)
@@ -65,6 +69,8 @@ def test_a_change_shows_before_and_after_and_why() -> None:
     assert changes["update"].reasons == ("stale",)
     assert changes["update"].desired == {"name": "Kiwi", "avatar": None, "role": "vip", "tags": None}
     assert changes["update"].source_row == 3
+    seen = a_record(MAPPING.fields, name="Lime", avatar="https://example.org").values
+    assert {change.fingerprint for change in changes.values()} == {fingerprint(seen, MAPPING.fields)}
 
 
 def test_a_create_and_a_deactivation_have_no_reason_and_no_before() -> None:
@@ -73,6 +79,39 @@ def test_a_create_and_a_deactivation_have_no_reason_and_no_before() -> None:
 
     assert (create.reasons, create.before, create.fingerprint) == ((), {}, None)
     assert deactivate == Change(7, "wren", Action.DEACTIVATE, GuardClass.DEACTIVATE)
+
+
+@pytest.mark.parametrize("fields", [("name", "avatar"), ("name", "avatar", "role")])
+@pytest.mark.parametrize(("newer", "off", "on"), list(product([True, False], repeat=3)))
+def test_the_guards_count_what_will_be_made(fields: tuple[str, ...], newer: bool, off: bool, on: bool) -> None:  # noqa: FBT001
+    """Before the first change exists, and under every policy."""
+    rows = [a_row(uid, name="New", role="vip", avatar="") for uid in ("ani", "fig", "jay", "kiwi", "owl", "tui")]
+    held = {"avatar": "https://example.org", "created_at": 1}
+    users = [
+        a_user(uid="ani", deactivated_at=OFF, **held),
+        a_user(uid="fig", updated_at=200, **held),
+        a_user(uid="jay", **held),
+        a_user(uid="kiwi", **held),
+        a_user(uid="owl", deactivated_at=OFF, **held),
+        a_user(uid="wren", **held),
+        a_user(uid="heron", **held),
+        a_user(uid="emu", updated_at=200, **held),
+    ]
+    policy = PlanPolicy(update_newer=newer, deactivate_unmanaged=off, reactivate=on)
+    found = findings(rows, users, mapping=a_mapping(*fields), as_of=100)
+    made = Counter(change.guard_class for change in the_changes(found, policy, ours=["owl"]))
+
+    assert +Counter(class_counts(found, policy, frozenset({"owl"}))) == made
+    assert made == +Counter(
+        {
+            GuardClass.CREATE: 1,
+            GuardClass.UPDATE: 2 + newer + on,
+            GuardClass.ROLE_CHANGE: (2 + newer + on) * ("role" in fields),
+            GuardClass.CLEAR: 2 + newer + on,
+            GuardClass.REACTIVATE: int(on),
+            GuardClass.DEACTIVATE: 2 * off,
+        }
+    )
 
 
 @pytest.mark.parametrize("role", ["", None])

@@ -71,7 +71,17 @@ def test_a_missing_sentinel_is_named() -> None:
 
     assert (verdict.guard, verdict.measured, verdict.limit) == ("sentinels", 2, 3)
     assert verdict.because == "missing from the source: wren"
-    assert "--accept-source" in verdict.release
+    assert verdict.release == "--accept-source, once, when you know why"
+
+
+def test_five_missing_sentinels_are_named_and_the_rest_counted() -> None:
+    """A list of a thousand is read by nobody."""
+    told = {
+        len(uids): alone(5, SourceLimits(1, 20, sentinels=tuple(uids)))[0].because for uids in ("abcde", "abcdefg")
+    }
+
+    assert told[5] == "missing from the source: a, b, c, d, e"
+    assert told[7] == "missing from the source: a, b, c, d, e and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +107,67 @@ def test_every_check_that_fails_is_told_at_once() -> None:
         "as_of_behind",
     ]
     assert all(verdict.because and verdict.release for verdict in held)
+
+
+def measured(verdict: GuardVerdict) -> tuple[object, ...]:
+    """What a guard measured, of what, and the last number that passes."""
+    return verdict.guard, verdict.measured, verdict.base, verdict.limit
+
+
+def test_every_guard_that_passes_shows_its_numbers_and_says_nothing() -> None:
+    """How close it was can be seen before anything is refused."""
+    limits = SourceLimits(2, 20, expect_rows=7, sentinels=("owl",))
+    shape = Shape(7, NOW, empty={"new": 1.0, "avatar": 0.0})
+    verdicts = [
+        *judge_source(shape, limits, present={"owl"}, now_unix_s=NOW - 60),
+        *judge_source(shape, LIMITS, present=(), now_unix_s=NOW + 60),
+        *judge_history(shape, limits, [a_night(0, 8, as_of_unix_s=NOW + 40, empty={"avatar": 0.0})]),
+        *judge_history(Shape(8, NOW), limits, [a_night(0, 8, as_of_unix_s=NOW - 40)]),
+        judge_checksum("aa", "aa", "users.csv.sha256"),
+        judge_quarantine(3, 1000, 5, 20),
+    ]
+
+    assert [measured(verdict) for verdict in verdicts] == [
+        ("min_rows", 7, None, 2),
+        ("expect_rows", 7, None, 7),
+        ("sentinels", 1, None, 1),
+        ("as_of_ahead", 60, None, CLOCK_SLACK_S),
+        ("min_rows", 7, None, 1),
+        ("as_of_ahead", 0, None, CLOCK_SLACK_S),
+        ("max_shrink_percent", 7, 8, 7),
+        ("max_emptied", 0, 7, 20),
+        ("as_of_behind", 40, None, CLOCK_SLACK_S),
+        ("max_shrink_percent", 8, 8, 7),
+        ("max_emptied", 0, 8, 20),
+        ("as_of_behind", 0, None, CLOCK_SLACK_S),
+        ("sha256", 1, None, 1),
+        ("max_quarantined", 3, 1000, 50),
+    ]
+    assert {(verdict.verdict, verdict.because, verdict.release) for verdict in verdicts} == {("pass", "", "")}
+
+
+def test_a_refusal_can_be_understood_without_this_code() -> None:
+    """What is there, what should be, and where to look."""
+    limits = SourceLimits(2, 20, expect_rows=7)
+    held = [
+        *alone(1, limits, as_of=NOW + DAY),
+        *beside(Shape(79, NOW - DAY), a_night(0)),
+        judge_checksum("aa", None, "users.csv.sha256"),
+        judge_quarantine(21, 100, 5, 20),
+    ]
+
+    assert [verdict.because for verdict in held] == [
+        "1 rows where at least 2 were expected",
+        "1 rows where 7 were promised",
+        "it says that it was true at 2027-01-16T08:00:00+00:00, which is yet to come; "
+        "look at the clocks here and where it was written, or at source.as_of",
+        "79 rows; run run-0 had 100, so at least 80 were expected",
+        "it is of 2027-01-14T08:00:00+00:00, older than the export of run run-0, "
+        "which was of 2027-01-15T08:00:00+00:00",
+        "users.csv.sha256 does not hold one line as sha256sum writes it",
+        "21 of 100 rows are quarantined; the limit is 20",
+    ]
+    assert {verdict.verdict for verdict in held} == {"held"}
 
 
 # Beside earlier ones
@@ -144,7 +215,7 @@ def test_a_slow_erosion_is_caught() -> None:
 def test_a_column_that_lost_its_values_is_not_believed(share: float, before: list[float], held: bool) -> None:  # noqa: FBT001
     """Compared with the fullest of the last exports; a field that is mapped anew is compared with nothing."""
     good = [a_night(-at, 1000, empty={"avatar": empty}) for at, empty in enumerate(before)] or [a_night(0, 1000)]
-    found = beside(Shape(1000, NOW + DAY, empty={"avatar": share, "link": 0.0}), *good)
+    found = beside(Shape(1000, NOW + DAY, empty={"link": 0.0, "avatar": share}), *good)
 
     assert names(found) == ["max_emptied"] * held
 

@@ -38,6 +38,7 @@ def test_a_field_that_still_holds_what_was_written_is_put_back() -> None:
         ("update", "update", {"name": "Old"}),
         ("update", "clear", {"tags": None}),
     ]
+    assert [change.before for change in found.changes] == [{"name": "New"}, {"tags": '["a"]'}]
     assert found.left == ()
     assert {change.fingerprint is not None for change in found.changes} == {True}
 

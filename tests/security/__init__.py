@@ -1,1 +1,1 @@
-"""Promises of docs/security.md, one file each."""
+"""The promises about security of docs/promises.md, one file each."""
