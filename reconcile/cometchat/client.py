@@ -21,6 +21,7 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconcile.cometchat.answers import Again, Conflict, Met, conclude, judge_answer, judge_failure
+from reconcile.cometchat.deadlines import Deadlines, Line
 from reconcile.cometchat.errands import Errands
 from reconcile.cometchat.gate import Gate
 from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
@@ -72,12 +73,14 @@ class Client:
         self._tls = _trust(ca_file)
         self._transport = transport
         self._local = threading.local()
+        self._deadlines = Deadlines(gate.now)
         self.errands = Errands()
         self._opened: list[httpx.Client] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close every connection."""
+        self._deadlines.close()
         with self._lock:
             for client in self._opened:
                 client.close()
@@ -186,11 +189,12 @@ class Client:
         built = self._build(request)
         began = self._gate.now()
         left_s = self.errands.left_s or 0.0
-        response = self._client().send(built, stream=True)
-        try:
-            body = _read_capped(response, lambda: self._gate.now() - began > left_s)
-        finally:
-            response.close()
+        with self._deadlines.over(self._local.line, left_s):
+            response = self._client().send(built, stream=True)
+            try:
+                body = _read_capped(response, lambda: self._gate.now() - began > left_s)
+            finally:
+                response.close()
         return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
 
     def _build(self, request: Request[T]) -> httpx.Request:
@@ -198,12 +202,14 @@ class Client:
         if not _PATH.fullmatch(request.path):
             raise wrong
         content = None if request.body is None else msgspec.json.encode(request.body)
-        built = self._client().build_request(
+        client = self._client()
+        built = client.build_request(
             request.method,
             self._base_url + request.path,
             params=dict(request.params) or None,
             content=content,
             headers={"content-type": "application/json"} if content is not None else None,
+            extensions={"trace": self._local.line.trace},
         )
         expected = httpx.URL(self._base_url).raw_path.decode().rstrip("/") + request.path
         if built.url.raw_path.split(b"?", 1)[0] != expected.encode():
@@ -214,7 +220,7 @@ class Client:
         client: httpx.Client | None = getattr(self._local, "client", None)
         if client is None:
             client = self._open()
-            self._local.client = client
+            self._local.client, self._local.line = client, Line()
         return client
 
     def _open(self) -> httpx.Client:

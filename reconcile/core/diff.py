@@ -7,10 +7,11 @@ but the count; the frame ends here.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,10 @@ class Findings:
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""
-        for row in _rows(self.missing_rows):
-            desired = {field: row[field] for field in self.fields}
-            filled = tuple(field for field in self.fields if desired[field] is not None)
-            yield Difference(row["uid"], row[SOURCE_ROW], desired, None, filled, None)
+        for part in _parts(self.missing_rows):
+            for uid, row, desired in zip(part("uid"), part(SOURCE_ROW), part.each(self.fields), strict=True):
+                filled = tuple(field for field, text in desired.items() if text is not None)
+                yield Difference(uid, row, desired, None, filled, None)
 
     def drifted(self) -> Iterable[Difference]:
         """The active users that differ, by uid."""
@@ -119,27 +120,35 @@ class Findings:
         return self._differences(self.deactivated_rows)
 
     def _differences(self, rows: pd.DataFrame) -> Iterable[Difference]:
-        names = [(field, f"actual {field}", f"differs {field}") for field in self.fields]
-        for row in _rows(rows):
-            actual = {field: row[held] for field, held, _ in names}
-            yield Difference(
-                uid=row["uid"],
-                source_row=row[SOURCE_ROW],
-                desired={field: row[field] for field in self.fields},
-                actual=actual,
-                differing=tuple(field for field, _, differs in names if row[differs]),
-                fingerprint=fingerprint(actual, self.visible),
-                newer=row["newer"],
-            )
+        for part in _parts(rows):
+            flags = zip(*(part(f"differs {field}") for field in self.fields), strict=True)
+            values = (part.each(self.fields), part.each(self.fields, "actual "), flags)
+            heads = (part("uid"), part(SOURCE_ROW), part("newer"))
+            for uid, row, newer, desired, actual, differs in zip(*heads, *values, strict=True):
+                differing = tuple(compress(self.fields, differs))
+                seen = fingerprint(actual, self.visible)
+                yield Difference(uid, row, desired, actual, differing, seen, newer)
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    """Give the rows one by one, with Python's own values, a share of them at a time."""
-    names = [str(name) for name in frame]
-    for start in range(0, len(frame), _ROWS):
-        part = frame.iloc[start : start + _ROWS]
-        columns = [arrow(part[name]).to_pylist() for name in names]
-        yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+def _parts(rows: pd.DataFrame) -> Iterable["_Part"]:
+    for start in range(0, len(rows), _ROWS):
+        yield _Part(rows.iloc[start : start + _ROWS])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of a frame, as Python's own values."""
+
+    rows: pd.DataFrame
+
+    def __call__(self, column: str) -> list[Any]:
+        found: list[Any] = arrow(self.rows[column]).to_pylist()
+        return found
+
+    def each(self, fields: Sequence[str], side: str = "") -> Iterator[dict[str, str | None]]:
+        """Give the fields of each row; `side` is what their columns begin with."""
+        columns = [self(f"{side}{field}") for field in fields]
+        return (dict(zip(fields, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def differs(desired: pa.Array, actual: pa.Array, *, keep_empty: bool) -> Mask:

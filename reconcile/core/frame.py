@@ -130,10 +130,13 @@ def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = 
         )
         for i in np.flatnonzero(bad).tolist()
     ]
-    table = pa.table({**columns, SOURCE_ROW: pa.array(rows)}).filter(pa.array(~bad))
+    columns[SOURCE_ROW] = pa.array(rows)
+    good = pa.array(~bad)
+    # One by one, so that no more than one column is there twice.
+    users = as_frame({name: columns.pop(name).filter(good) for name in tuple(columns)})
     every = sorted((*ragged, *quarantined), key=lambda row: row.source_row)
     total = len(raw) + len(every) - len(quarantined)
-    return Desired(table.to_pandas(types_mapper=pd.ArrowDtype), tuple(every), total, mapping)
+    return Desired(users, tuple(every), total, mapping)
 
 
 def _column(raw: pd.DataFrame, rule: ColumnRule, mapping: Mapping, problems: Problems) -> pa.Array:

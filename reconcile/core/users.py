@@ -10,6 +10,7 @@ exactly when their texts are equal, in a frame as well as in a single record.
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
@@ -172,6 +173,7 @@ def fingerprint(values: Values, fields: Iterable[str]) -> str:
     return blake2b(msgspec.json.encode(state), digest_size=8).hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def is_json_field(field: str) -> bool:
     """A field whose normal form is canonical JSON, not plain text."""
     return field == "tags" or field.startswith(METADATA_PREFIX)

@@ -61,7 +61,7 @@ def write_plan(path: Path, header: PlanHeader, changes: Iterable[Change]) -> Cou
 @contextmanager
 def _packed(file: BinaryIO) -> Iterator[BinaryIO]:
     # No name and no time in the gzip header: the same plan is the same file.
-    packed = gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="")
+    packed = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=4, mtime=0, filename="")
     with packed, io.BufferedWriter(packed, 1 << 20) as plan:
         yield cast(BinaryIO, plan)
 

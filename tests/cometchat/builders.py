@@ -69,6 +69,7 @@ def a_client(
     base_url: str = "https://app.example/v3",
     key: str = KEY,
     gate: Gate | None = None,
+    ca_file: str = "",
 ) -> Client:
     """A client; with a handler its answers come from there, else from the network."""
     return Client(
@@ -77,5 +78,6 @@ def a_client(
         Secret(key),
         gate or a_gate(Clock()),
         random=Random(7),  # noqa: S311 - jitter that is the same each time
+        ca_file=ca_file,
         transport=None if handler is None else lambda: httpx.MockTransport(handler),
     )

@@ -2,13 +2,16 @@
 
 import gc
 import socket
+import ssl
 import threading
 import tracemalloc
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from reconcile.cometchat import wire
 from reconcile.cometchat.client import BODY_CAP
@@ -114,6 +117,30 @@ def test_bytes_that_drip_hold_a_read_no_longer_than_it_is_patient() -> None:
         assert gone.wait(10)
 
     assert isinstance(ended.value, DirectoryBusy)
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_a_head_that_drips_holds_a_read_no_longer_than_it_is_patient(tmp_path: Path, *, is_tls: bool) -> None:
+    """Not even the first line of the answer needs to end for that."""
+    clock, gone, authority = Clock(), threading.Event(), trustme.CA()
+    tls, ca_file = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "ca.pem"
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(str(ca_file))
+
+    def speak(line: socket.socket, _: bytes) -> None:
+        with suppress(OSError):
+            line.sendall(b"HTTP/1.1 200 OK\r\nx-drip: ")
+            while not gone.wait(0.01):
+                clock.advance(1.0)
+                line.sendall(b"a")
+        gone.set()
+
+    with serving(speak, tls=tls if is_tls else None) as server:
+        client = a_client(base_url=server.url, gate=a_gate(clock), ca_file=str(ca_file))
+        with pytest.raises(DirectoryBusy):
+            client.send(READ)
+        client.close()
+        assert gone.wait(10)
 
 
 def test_silence_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
