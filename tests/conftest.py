@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import structlog
+from hypothesis import settings
 
 from reconcile.cli import run
 from reconcile.sandbox.testing import Sandbox, running_sandbox
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).parent.parent / "samples"
 # The commands that promise to write nothing to CometChat.
 LOOKS = {"doctor", "explain", "forget", "init", "plan", "report", "runs"}
+
+
+# A loaded machine is slow, and CI has to say the same twice.
+settings.register_profile("ours", deadline=None, derandomize=not is_soaking())
+settings.load_profile("ours")
 
 
 def pytest_configure() -> None:

@@ -75,6 +75,16 @@ def test_an_empty_cell_clears_or_keeps_as_the_policy_says(keep: bool, situation:
     assert [change.differing for change in found.drifted()] == ([] if keep else [("avatar", "tags", "metadata.a")])
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_value_that_the_directory_lacks_is_set_under_either_policy(keep: bool) -> None:  # noqa: FBT001
+    """To keep is about empty cells alone."""
+    mapping = a_mapping("name", "avatar", "tags", "metadata.a", keep_empty=keep)
+    row = a_row(avatar="https://example.org/kiwi", tags="fig", metadata__a="b")
+    (difference,) = findings([row], [a_user()], mapping=mapping).drifted()
+
+    assert difference.differing == ("avatar", "tags", "metadata.a")
+
+
 def test_an_empty_status_message_is_kept() -> None:
     """No known call clears it, so it would drift for ever."""
     found = findings([a_row()], [a_user(status_message="out")], mapping=a_mapping("name", "statusMessage"))
@@ -157,7 +167,18 @@ def test_each_pattern_names_whom_it_protects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "hit"), [("ki?i", 1), ("k[a-z]wi", 1), ("[!k]*", 0), ("kiw", 0), ("*", 1), ("ki.i", 0)]
+    ("pattern", "hit"),
+    [
+        ("ki?i", 1),
+        ("k[a-z]wi", 1),
+        ("[!k]*", 0),
+        ("kiw", 0),
+        ("*", 1),
+        ("ki.i", 0),
+        ("*i*i", 1),
+        ("k*w*", 1),
+        ("*w*k*", 0),
+    ],
 )
 def test_protection_is_by_shell_patterns_over_the_whole_uid(pattern: str, hit: int) -> None:
     """A pattern never matches a part, and a dot is a dot."""
