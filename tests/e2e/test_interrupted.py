@@ -210,7 +210,7 @@ def test_a_bug_before_the_first_write_leaves_nothing_to_finish(
 ) -> None:
     """It is run again."""
     with monkeypatch.context() as patch:
-        patch.setattr("reconcile.planning.judge_changes", lambda *_, **__: 1 // 0)
+        patch.setattr("reconcile.planning.from_source.judge_changes", lambda *_, **__: 1 // 0)
         ended = shell("apply", "--yes", "--quiet")
 
     assert ended.code == 1

@@ -1,0 +1,106 @@
+"""A plan that takes back what a run wrote, where nobody has changed it since."""
+
+import msgspec
+import structlog
+
+from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.diff import matching
+from reconcile.core.guards import GuardClass, judge_changes
+from reconcile.core.left import listed
+from reconcile.core.plan import PlanSource
+from reconcile.core.report import SourceCounts
+from reconcile.core.undo import undo_changes, undone_fields
+from reconcile.core.users import Record, as_record
+from reconcile.errors import PlanError
+from reconcile.fetch import hidden_groups, managed_groups
+from reconcile.ledger import Ledger
+from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
+from reconcile.run import Run
+from reconcile.store.artifacts import RunFolder
+from reconcile.store.planfile import PlanFile
+
+__all__ = ["plan_undo"]
+
+log = structlog.get_logger()
+
+
+def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
+    """Plan the way back from what a run wrote."""
+    past, protect = list(run.state.written(target)), run.settings.policy.protect
+    kept = set(matching([change.uid for change in past], protect))
+    written = tuple(change for change in past if change.uid not in kept)
+    fields = _fields_managed_by(run, target) or undone_fields(written)
+    ledger.source = SourceCounts(location=f"run {target}")
+    with run.stage("fetch"):
+        roles = ask_roles(run)
+        directory = run.directory(fields)
+        hidden = _learn_looks(directory, fields)
+        looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
+    visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
+    found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
+    unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
+    _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
+    _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
+    with run.stage("plan"):
+        counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
+        verdicts = judge_changes(counts, last_bases(run), run.settings.guards.changes, run_id=run.id)
+        header = msgspec.structs.replace(
+            header_of(run, counts, verdicts, PlanSource(f"run {target}", len(written), None, None)),
+            fields=fields,
+            visible=visible,
+            witnesses={group: directory.witnesses[group] for group in hidden},
+            unknown=len(unknown),
+            undoes=target,
+        )
+        return seal(run, ledger, header, found.changes)
+
+
+def _fields_managed_by(run: Run, target: str) -> tuple[str, ...]:
+    """Give the managed fields of a run as its plan has them; none where that plan was let go."""
+    try:
+        return PlanFile(RunFolder(run.settings.run_dir, target).plan).header.fields
+    except PlanError:
+        return ()
+
+
+def _tell_left(ledger: Ledger, left: list[tuple[str, str]]) -> None:
+    for uid, what in left:
+        log.warning("undo.left", uid=uid, what=what)
+    if left:
+        shown = listed([f"{uid} ({what})" for uid, what in left])
+        ledger.notes.append(
+            f"{len(left)} values are not put back, most of them changed by another since (each is in the log): {shown}"
+        )
+
+
+def _tell_roles_left(ledger: Ledger, roles: list[str]) -> None:
+    for role in roles:
+        log.warning("undo.left", role=role, what="roles are never deleted")
+    if roles:
+        ledger.notes.append(
+            f"{len(roles)} roles that the run created stay, as nothing here deletes roles: {listed(roles)}"
+        )
+
+
+def _learn_looks(directory: Directory, fields: tuple[str, ...]) -> frozenset[str]:
+    """Find out which managed groups a look leaves out; those come from the list then."""
+    directory.find_first_page()
+    hidden = hidden_groups(directory, managed_groups(fields))
+    directory.rely_on_list(hidden)
+    return hidden
+
+
+def _look_at(
+    run: Run, directory: Directory, uids: set[str], fields: tuple[str, ...]
+) -> tuple[dict[str, Record | None], set[str]]:
+    """Look at users; also give those that the directory could not say anything about."""
+    looks: dict[str, Record | None] = {}
+    unknown: set[str] = set()
+    with run.progress.stage("fetch", len(uids), "users") as tick:
+        for uid, found in directory.get_each(sorted(uids)):
+            if isinstance(found, Unknown):
+                unknown.add(uid)
+            else:
+                looks[uid] = None if found is None else as_record(found, fields)
+            tick(1)
+    return looks, unknown

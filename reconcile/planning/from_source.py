@@ -1,0 +1,159 @@
+"""
+A plan from the source: read, believe, fetch, compare. Also for a few users again.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+
+from reconcile.core.diff import Comparison, Findings
+from reconcile.core.forecast import bases_of
+from reconcile.core.frame import Desired
+from reconcile.core.guards import Bases, GuardClass, judge_changes
+from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
+from reconcile.core.newer import newer_cautions, newer_notes
+from reconcile.core.plan import PlanSource, class_counts, list_changes, without_stuck
+from reconcile.core.review import Declared, novelties, released
+from reconcile.fetch import Fetched, fetch
+from reconcile.intake import believe, check_roles, freshness, read
+from reconcile.ledger import Ledger
+from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
+from reconcile.run import Run
+from reconcile.store.planfile import PlanFile
+
+__all__ = ["DECLARED", "make_plan", "plan_retry", "read_source", "what_is_new"]
+
+DECLARED = "declared"  # under which the state file remembers mapping and policy of the last run that wrote
+
+
+def read_source(run: Run, ledger: Ledger) -> Desired:
+    """Read the source, and believe it or not. Raises: SourceError, SettingsError."""
+    with run.stage("read"):
+        export, desired = read(run, ledger)
+        believe(run, ledger, export, desired)
+    return desired
+
+
+def make_plan(run: Run, ledger: Ledger, desired: Desired) -> PlanFile:
+    """Fetch the directory, compare, and write the plan."""
+    with run.stage("fetch"):
+        desired = check_roles(run, ledger, desired, ask_roles(run))
+        findings, fetched = _compare(run, ledger, desired)
+    with run.stage("plan"):
+        made = _write_from_source(run, ledger, findings, fetched, desired)
+    _keep_baseline(run, ledger, findings, fetched)
+    ledger.notes += what_is_new(run, made)
+    return made
+
+
+def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanFile:
+    """The same for the users of a run that were rejected, skipped or failed."""
+    uids = run.state.troubled(target)
+    ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
+    # What a few users measure is no measure for the next whole run.
+    ledger.baseline = None
+    with run.stage("fetch"):
+        desired = check_roles(run, ledger, desired, ask_roles(run)).only(uids)
+        ledger.note_source(ledger.source, desired)
+        findings, fetched = _compare(run, ledger, desired, only=uids)
+    with run.stage("plan"):
+        return _write_from_source(run, ledger, findings, fetched, desired)
+
+
+def what_is_new(run: Run, made: PlanFile) -> list[str]:
+    """Say what is new in how plans are made since the last run that wrote."""
+    last = run.state.remembered(DECLARED)
+    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+
+
+def _compare(
+    run: Run, ledger: Ledger, desired: Desired, *, only: Collection[str] | None = None
+) -> tuple[Findings, Fetched]:
+    directory = run.directory(desired.fields)
+    before = sum(run.gate.sent.values())
+    sample = directory.find_first_page()
+    # Remembered from a write that no answer showed; a service that shows it now is believed.
+    unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
+    uncompared = _fields_of(desired, unseen - directory.shows("list"))
+    comparison = Comparison(
+        desired,
+        protect=run.settings.policy.protect,
+        uncompared=uncompared,
+        freshness=freshness(run, ledger.source.as_of),
+        forgotten=run.state.forgotten,
+    )
+    with run.progress.stage("fetch", None, "users") as tick:
+        fetched = fetch(directory, comparison, sample, tick, only=only)
+    hidden = _fields_of(desired, fetched.hidden) | uncompared
+    # Of the few users of a retry each was looked at, so those outside the source are known too.
+    findings = comparison.close(whole=fetched.is_whole or only is not None, hidden=hidden)
+    if only is None:
+        findings, stuck = without_stuck(findings, run.state.stuck())
+        if stuck:
+            ledger.notes.append(
+                f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
+            )
+    ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
+    ledger.notes += fetched.notes(uncompared)
+    updates = run.settings.policy.for_plan.update_newer
+    ledger.notes += forgotten_notes(findings)
+    ledger.notes += newer_notes(findings, updates=updates)
+    if only is None:
+        ledger.notes += protection_notes(findings)
+    ledger.cautions += newer_cautions(findings, updates=updates)
+    return findings, fetched
+
+
+def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in desired.fields if name.split(".", 1)[0] in groups)
+
+
+def _write_from_source(
+    run: Run, ledger: Ledger, findings: Findings, fetched: Fetched, desired: Desired
+) -> PlanFile:
+    foreign = GuardClass.REACTIVATE_FOREIGN
+    policy, ours = run.settings.policy.for_plan, run.state.own_deactivations()
+    # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
+    policy = msgspec.structs.replace(policy, reactivate_foreign=foreign in run.options.release)
+    counts = class_counts(findings, policy, ours)
+    ledger.notes += banned_notes(findings, ours, reactivates=policy.reactivate and not policy.reactivate_foreign)
+    withheld = {foreign: "another hand switched them off"}
+    if desired.nameless:
+        withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
+    verdicts = judge_changes(
+        counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
+    )
+    verdicts = released(verdicts, run.options.release)
+    source = PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of)
+    header = msgspec.structs.replace(
+        header_of(run, counts, verdicts, source),
+        fields=findings.fields,
+        visible=findings.visible,
+        declared=run.settings.declared(desired.mapping),
+        unproven=tuple(sorted(fetched.unproven)),
+        witnesses=fetched.witnesses,
+        unknown=ledger.drift.unknown or 0,
+    )
+    return seal(run, ledger, header, list_changes(findings, policy, ours))
+
+
+def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
+    """What each guard's percentage is of; after a fetch by uid, what the last full run saw."""
+    if fetched.is_whole:
+        return bases_of(findings)
+    last = last_bases(run)
+    return last if last.matched_active is not None else Bases(findings.matched_active, None, None, None)
+
+
+def _keep_baseline(run: Run, ledger: Ledger, findings: Findings, fetched: Fetched) -> None:
+    """Keep what this run measured; it is taken back where the run turns out to be no good one."""
+    if ledger.baseline is None:
+        return
+    last = run.state.baseline()
+    bases = bases_of(findings) if fetched.is_whole else last.bases if last else None
+    measured = msgspec.structs.replace(
+        ledger.baseline,
+        bases=bases,
+        order=last.order + 1 if last else 1,
+    )
+    run.state.keep_baseline(measured, run.settings.source.shown)

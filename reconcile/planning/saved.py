@@ -1,0 +1,53 @@
+"""A plan that was made before: whether it may be carried out, and how a run takes it up."""
+
+from pathlib import Path
+
+from reconcile.core.plan import PlanHeader
+from reconcile.core.report import SourceCounts
+from reconcile.core.review import refusals, release
+from reconcile.errors import PlanError, SettingsError
+from reconcile.ledger import Ledger
+from reconcile.planning.sealing import ask_roles
+from reconcile.run import Run
+from reconcile.settings import seconds_of
+from reconcile.store.planfile import PlanFile, write_plan
+
+__all__ = ["adopt_plan", "may_adopt", "take_up"]
+
+
+def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
+    """Give the header that a saved plan goes on with. Raises: PlanError, SettingsError."""
+    app, age = run.settings.cometchat, run.settings.policy.plan_max_age
+    reasons = refusals(
+        saved.header,
+        app=(app.app_id, app.host),
+        settings=run.settings.digests(),
+        now=run.world.now(),
+        oldest=(seconds_of(age), age),
+    )
+    if reasons:
+        raise PlanError(
+            f"the plan of run {saved.header.run_id} is refused: {'; '.join(reasons)}",
+            hint="make a new one: reconcile plan",
+        )
+    try:
+        return release(saved.header, run.options.release)
+    except ValueError as error:
+        raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
+
+
+def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
+    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
+    saved = PlanFile(path)
+    write_plan(run.folder.plan, may_adopt(run, saved), saved.changes())
+    ask_roles(run)
+    return take_up(run, ledger)
+
+
+def take_up(run: Run, ledger: Ledger) -> PlanFile:
+    """Open the sealed plan of this run, and enter what it knows of its source. Raises: PlanError."""
+    own = PlanFile(run.folder.plan)
+    source = own.header.source
+    ledger.source = SourceCounts(location=source.location, sha256=source.sha256, as_of=source.as_of)
+    ledger.note_plan(own)
+    return own

@@ -1,0 +1,55 @@
+"""What every plan has: its header, the bases of its guards, and the file that it is written to."""
+
+from collections.abc import Iterable, Mapping
+
+from reconcile.core.forecast import action_counts, forecast
+from reconcile.core.guards import Bases, GuardClass, GuardVerdict
+from reconcile.core.plan import Change, PlanHeader, PlanSource
+from reconcile.ledger import Ledger
+from reconcile.run import Run
+from reconcile.store.planfile import PlanFile, write_plan
+
+__all__ = ["ask_roles", "header_of", "last_bases", "seal"]
+
+
+def ask_roles(run: Run) -> frozenset[str]:
+    """Ask for the roles: proves the key and its scope, and learns the rates, before anything is written."""
+    return run.directory(()).roles()
+
+
+def header_of(
+    run: Run, counts: Mapping[GuardClass, int], verdicts: tuple[GuardVerdict, ...], source: PlanSource
+) -> PlanHeader:
+    """Give the header of a plan of this run; what depends on the way to it is to be added."""
+    held = frozenset(GuardClass(verdict.guard) for verdict in verdicts if verdict.is_held)
+    return PlanHeader(
+        run_id=run.id,
+        app_id=run.settings.cometchat.app_id,
+        host=run.settings.cometchat.host,
+        created_at=run.world.now().isoformat(timespec="seconds"),
+        fields=(),
+        visible=(),
+        settings=run.settings.digests(),
+        declared={},
+        source=source,
+        counts=action_counts(counts, held),
+        guards=verdicts,
+        forecast=forecast(counts, held, run.expected_rates(), run.rate_note()),
+    )
+
+
+def seal(run: Run, ledger: Ledger, header: PlanHeader, changes: Iterable[Change]) -> PlanFile:
+    """Write the plan, and enter it. Raises: StateError; AssertionError where it has not what the guards counted."""
+    written = write_plan(run.folder.plan, header, changes)
+    counted = {verdict.guard: verdict.measured for verdict in header.guards}
+    if any(written[kind] != counted[kind] for kind in GuardClass):
+        raise AssertionError(f"the plan has {dict(written)} changes where {counted} were counted")
+    made = PlanFile(run.folder.plan)
+    ledger.note_plan(made)
+    return made
+
+
+def last_bases(run: Run) -> Bases:
+    """Give what the percentages of the guards were of in the last full run; nothing where there was none."""
+    last = run.state.baseline()
+    return last.bases if last and last.bases else Bases(None, None, None, None)
