@@ -38,7 +38,13 @@ _COMETCHAT_VARIABLES = {
     "COMETCHAT_API_KEY_FILE": ("cometchat", "api_key_file"),
 }
 _CASED = {name.lower(): name for name in MAPPABLE}  # a variable's name has lost its case
-_PATHS = (("source", "location"), ("run", "dir"), ("cometchat", "api_key_file"), ("cometchat", "ca_file"))
+_PATHS = (
+    ("source", "location"),
+    ("run", "dir"),
+    ("run", "metrics"),
+    ("cometchat", "api_key_file"),
+    ("cometchat", "ca_file"),
+)
 _ELSEWHERE = re.compile(r"://|^\$\{\w+\}")  # a location that is no path beside the file
 _UNQUOTED = re.compile(r"[@:/?#\[\]\s]")
 _SHORTEST_SECRET = 8

@@ -134,4 +134,5 @@ deadline = "none"          # "2h": stop cleanly then
 dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
+metrics = ""               # a file for Prometheus' node exporter, such as "/var/lib/node_exporter/reconcile.prom"
 """

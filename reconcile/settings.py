@@ -202,6 +202,7 @@ class Run(msgspec.Struct, frozen=True):
     dir: str = "runs"
     keep: int = 30
     formats: tuple[Literal["html", "json", "csv", "md"], ...] = ("html", "json", "csv", "md")
+    metrics: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """However a run ends: its report is written, the state file knows, and old runs are let go."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -20,8 +21,9 @@ from reconcile.errors import (
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
 from reconcile.report import write_reports
+from reconcile.report.metrics import render_metrics
 from reconcile.run import Run
-from reconcile.store.artifacts import prune
+from reconcile.store.artifacts import prune, replacing
 from reconcile.store.state import RunRow
 
 __all__ = ["reported"]
@@ -96,7 +98,22 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
         _let_go(run)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
+    _publish(run, report)
     log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+
+
+def _publish(run: Run, report: Report) -> None:
+    """Write the metrics, where the settings name a file. What keeps it from that is logged and ends nothing."""
+    if not run.settings.run.metrics:
+        return
+    is_dry = report.command == "plan"
+    try:
+        good = [row for row in run.state.runs() if row.exit_code == 0 and (row.command == "plan") is is_dry]
+        last = max((row.finished_at for row in good if row.finished_at), default=None)
+        with replacing(Path(run.settings.run.metrics), mode=0o644) as file:
+            file.write(render_metrics(report, last).encode())
+    except StateError as error:
+        log.error("metrics.not_written", message=error.message, hint=error.hint)
 
 
 def _is_cut_by_bug(report: Report) -> bool:

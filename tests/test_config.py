@@ -79,6 +79,7 @@ deadline = "none"
 dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
+metrics = ""
 """
 TREE = tomllib.loads(EVERY_KEY)
 DEFAULTS = [(section, key) for section in ("policy", "guards", "limits", "run") for key in TREE[section]] + [

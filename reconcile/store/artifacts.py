@@ -21,7 +21,7 @@ _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way t
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
     Give a file to write that takes its place at the end of the block; a failed block leaves the old one.
 
@@ -32,7 +32,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # O_NOFOLLOW and O_EXCL: nobody can have put a link in its place.
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
+            os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
