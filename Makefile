@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto
 
-.PHONY: help demo test soak mutants check format lock clean
+.PHONY: help demo test soak bench mutants check format lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ mutants: $(VENV)/.installed  ## Whether the tests notice mistakes in what decide
 	nice $(BIN)/mutmut run --max-children 1
 	$(BIN)/mutmut results --all true | awk '{sub(/\.x.*/, "", $$1); all[$$1]++; seen[$$1] += $$2 ~ /killed|timeout/} \
 		END {for (name in all) printf "%s: %d of %d noticed, %.1f %%\n", name, seen[name], all[name], 100 * seen[name] / all[name]}'
+
+bench: $(VENV)/.installed  ## Measure plan, sources and sandbox; takes half an hour, on a machine that has nothing else to do
+	$(BIN)/python -m benchmarks.plan
+	$(BIN)/python -m benchmarks.sources
+	$(BIN)/python benchmarks/sandbox.py
 
 check: $(VENV)/.installed  ## Everything that CI checks
 	$(BIN)/ruff format --check .

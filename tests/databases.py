@@ -106,8 +106,11 @@ class PostgreSQL:
                 copy.write_row(row)
 
     def clean(self) -> None:
+        # A server that was killed may remember the first of these and not the second.
         self.execute(
-            "drop schema public cascade", "create schema public", "grant usage on schema public to public"
+            "drop schema if exists public cascade",
+            "create schema public",
+            "grant usage on schema public to public",
         )
 
     def kill(self) -> None:

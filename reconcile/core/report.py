@@ -125,6 +125,13 @@ class Report(msgspec.Struct, frozen=True):
     error: dict[str, str] | None = None
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def spent(self) -> tuple[int, float] | None:
+        """What applying took, in requests and seconds, to set beside the forecast; None where nothing was applied."""
+        if self.outcomes is None or "apply" not in self.timing:
+            return None
+        return self.requests.core + self.requests.standard - (self.directory.requests or 0), self.timing["apply"]
+
 
 def guard_lines(verdicts: tuple[GuardVerdict, ...]) -> dict[str, GuardLine]:
     """Key the verdicts by guard for the report."""

@@ -94,6 +94,11 @@ def _outcome_rows(report: Report) -> list[tuple[str, str]]:
     if report.outcomes is not None:
         told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.outcomes.items() if n)
         rows.append(("outcomes", told or "none"))
+        if report.spent is not None and report.forecast is not None:
+            requests, seconds = report.spent
+            fact = f"{requests:,} requests in {seconds:,.0f} s"
+            foretold = f"{report.forecast['requests']:,} in {report.forecast['seconds']:,} s were forecast"
+            rows.append(("apply", f"{fact}; {foretold}"))
     elif report.forecast is not None and report.plan.total:
         seconds = report.forecast["seconds"]
         rows.append(("forecast", f"{report.forecast['requests']:,} requests, about {seconds:,} s"))

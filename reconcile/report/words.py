@@ -43,8 +43,11 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
         tables.append(("Outcomes", [(name.replace("_", " "), str(n)) for name, n in report.outcomes.items()]))
     if report.forecast is not None:
         forecast = report.forecast
-        words = f"{forecast['requests']} requests, {_duration(forecast['seconds'])}"
-        tables.append(("Forecast of applying", [("cost", words)]))
+        rows = [("forecast", f"{forecast['requests']:,} requests, {_duration(forecast['seconds'])}")]
+        if report.spent is not None:
+            requests, seconds = report.spent
+            rows.append(("fact", f"{requests:,} requests, {_duration(seconds)}"))
+        tables.append(("Cost of applying", rows))
     tables.append(("Requests", [(name, _n(value)) for name, value in _fields(report.requests)]))
     tables.append(("Seconds by stage", [(name, f"{seconds:.2f}") for name, seconds in report.timing.items()]))
     return tables

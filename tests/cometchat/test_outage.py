@@ -82,13 +82,13 @@ def change_one(client: Client) -> int:
 def test_an_outage_of_ten_minutes_costs_hardly_a_request(kind: str) -> None:
     """At the most a fifth more than without it, and a hundred; all but the first to notice wait for its end."""
     clock = Clock()
-    service = Service(clock, kind, lasts_s=590)
+    service = Service(clock, kind, lasts_s=560)  # the last probe before ten minutes may come at 570
     gate = a_gate(clock, standard=600)
     client = a_client(service, gate=gate)
     with ThreadPoolExecutor(WORKERS) as pool:
         needed = list(pool.map(lambda _: change_one(client), range(600)))
 
-    assert clock() - 1000 > BEGINS_S + 590
+    assert clock() - 1000 > BEGINS_S + 560
     assert sum(gate.sent.values()) <= 1.2 * sum(needed) + 100
     # Threads that a clock of all their waits drives are not fair: now and then one more comes first.
     assert needed.count(0) <= WORKERS // 2

@@ -90,7 +90,7 @@ def test_each_class_is_judged_by_itself() -> None:
 
     assert [verdict.guard for verdict in verdicts] == list(GuardClass)
     assert [verdict.guard for verdict in verdicts if verdict.is_held] == ["clear"]
-    assert [verdict.measured for verdict in verdicts] == [0, 1, 0, 99, 0, 0]
+    assert [verdict.measured for verdict in verdicts] == [0, 1, 0, 99, 0, 0, 0]
     # Nothing is said of a class that passes.
     assert {(verdict.release, verdict.because) for verdict in verdicts if not verdict.is_held} == {("", "")}
 

@@ -12,7 +12,7 @@ from reconcile.core.sketch import SAMPLE, Changed, changed_since, fingerprint, s
 from tests.scale import how_many
 
 SECRET = "0123456789abcdef0123456789abcdef"
-MANY = how_many(100_000, soak=1_000_000)
+MANY = how_many(30_000, soak=1_000_000)
 
 Users = dict[str, str | None]
 
