@@ -195,9 +195,12 @@ class Run:
         return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 
 
-def new_run_id(world: World) -> str:
-    """Give an id that sorts by time."""
-    return f"{world.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+def new_run_id(world: World, run_dir: Path) -> str:
+    """Give an id that sorts by time, and that no run of this directory has: within a second four digits may repeat."""
+    while True:
+        run_id = f"{world.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        if not (run_dir / run_id).exists():
+            return run_id
 
 
 @contextmanager
@@ -219,7 +222,7 @@ def open_run(
     """
     key = api_key(settings, world.environ)
     remember_secret(key)
-    run_id = again.run_id if again else new_run_id(world)
+    run_id = again.run_id if again else new_run_id(world, settings.run_dir)
     bind_run(run_id)
     run_dir = open_run_dir(settings.run_dir)
     app = settings.cometchat

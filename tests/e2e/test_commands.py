@@ -5,6 +5,7 @@ import json
 import sqlite3
 import sys
 from contextlib import closing
+from datetime import datetime, tzinfo
 
 import pytest
 
@@ -279,3 +280,24 @@ def test_the_demo_needs_nothing(shell: Shell) -> None:
     assert "Applied: 104 of 104 changes made." in result.out
     assert "In step: nothing to change." in result.out
     assert json.loads(next((shell.folder / "reconcile-demo").rglob("report.json")).read_text())["app_id"] == "demo"
+
+
+class _Stopped(datetime):
+    """A clock that shows one second."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "_Stopped":
+        return cls(2096, 11, 23, 2, 15, tzinfo=tz)
+
+
+def test_two_runs_of_one_second_have_two_ids(
+    shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four digits repeat once in a while, and the second run ended with a broken state file."""
+    drawn = iter(["0007", "0007", "0007", "0008"])
+    monkeypatch.setattr("reconcile.run.secrets.token_hex", lambda size: next(drawn) if size == 2 else "f" * 8)
+    monkeypatch.setattr("reconcile.run.datetime", _Stopped)
+    codes = [shell("plan", "--quiet").code for _ in range(2)]
+
+    assert codes == [0, 0]
+    assert sorted(path.name[-4:] for path in (shell.folder / "runs").glob("2096*")) == ["0007", "0008"]

@@ -57,7 +57,7 @@ def test_no_output_goes_through_a_link(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch, output: str, *, is_there: bool
 ) -> None:
     """What the link points to stays as it was, or is not made."""
-    monkeypatch.setattr("reconcile.run.new_run_id", lambda _world: RUN)
+    monkeypatch.setattr("reconcile.run.new_run_id", lambda *_: RUN)
     host = drifted.base_url.split("/")[2].replace(":", "_")
     link, target = shell.folder / output.format(host=host), shell.folder / "target"
     if is_there:
@@ -75,7 +75,7 @@ def test_no_run_is_written_into_a_folder_behind_a_link(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run ends before its first request."""
-    monkeypatch.setattr("reconcile.run.new_run_id", lambda _world: RUN)
+    monkeypatch.setattr("reconcile.run.new_run_id", lambda *_: RUN)
     (shell.folder / "runs").mkdir()
     (shell.folder / "elsewhere").mkdir()
     (shell.folder / "runs" / RUN).symlink_to(shell.folder / "elsewhere")
