@@ -10,8 +10,9 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 from urllib.parse import quote
 
 import structlog
@@ -142,7 +143,7 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lossy(stream))),
         cache_logger_on_first_use=False,
     )
     _bound.clear()
@@ -151,6 +152,21 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
     for name in ("httpx", "httpcore"):
         # Their request lines carry the whole URL, and their debug lines the headers.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Lossy:
+    """Loses what its stream does not take: a log on a full disk, or behind a pipe that is gone, ends no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _renderers(form: str, stream: TextIO) -> Iterable[Any]:

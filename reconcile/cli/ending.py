@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import click
@@ -31,7 +31,9 @@ def say(text: str, *, err: bool = False) -> None:
     from reconcile.logs import readable_but_colors, redact  # noqa: PLC0415 - keeps --help light
 
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    click.echo(readable_but_colors(redact(text)), err=err, color=False if plain else None)
+    # What stderr does not take is lost, as a line of the log is; a result that cannot be told is an error.
+    with suppress(OSError) if err else nullcontext():
+        click.echo(readable_but_colors(redact(text)), err=err, color=False if plain else None)
 
 
 def show(document: str) -> None:

@@ -3,9 +3,11 @@
 import io
 import json
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from datetime import datetime, tzinfo
+from pathlib import Path
 
 import pytest
 
@@ -280,6 +282,21 @@ def test_the_demo_needs_nothing(shell: Shell) -> None:
     assert "Applied: 104 of 104 changes made." in result.out
     assert "In step: nothing to change." in result.out
     assert json.loads(next((shell.folder / "reconcile-demo").rglob("report.json")).read_text())["app_id"] == "demo"
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_log_on_a_full_disk_ends_no_run(shell: Shell, drifted: Sandbox, profile: Profile, form: str) -> None:
+    """It is lost, and the users are in step all the same; the words of an error are lost, too, and not its code."""
+    command = [sys.executable, "-m", "reconcile", "apply", "--yes", "--log-format", form]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, cwd=shell.folder, stdout=subprocess.PIPE, stderr=full, text=True, check=False
+        )
+        wrong = subprocess.run([*command, "--no-such-flag"], stderr=full, check=False)
+
+    assert ended.returncode == profile.done, ended.stdout
+    assert "changes made" in ended.stdout.splitlines()[0]
+    assert wrong.returncode == 2
 
 
 class _Stopped(datetime):
