@@ -14,7 +14,7 @@ import click
 
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 
-__all__ = ["End", "ending", "keep_to_ourselves", "say", "show"]
+__all__ = ["End", "drop_stdout", "ending", "keep_to_ourselves", "say", "show"]
 
 _SHORTEST_KEY = 8
 
@@ -66,10 +66,14 @@ def ending(*, as_json: bool) -> Iterator[End]:
         problems = error.problems if isinstance(error, SettingsError) else ((error.message, error.hint),)
         end.code = _tell(problems, error.exit_code, as_json=as_json)
     except BrokenPipeError:
-        # The reader went away: nothing more can be said on stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
     except Exception:  # noqa: BLE001 - the last door: a bug is shown whole
         end.code = _tell_bug(as_json=as_json)
+
+
+def drop_stdout() -> None:
+    """Say nothing more on stdout: its reader went away, or its disk is full, and at the exit it would be tried again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: bool, tail: str = "") -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say, show
+from reconcile.cli.ending import drop_stdout, say, show
 
 __all__ = ["run_and_tell"]
 
@@ -32,6 +32,7 @@ def run_and_tell(
     """
     from reconcile.config import environment, require_app, require_source  # noqa: PLC0415 - keeps --help light
     from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.progress import make_progress  # noqa: PLC0415
     from reconcile.run import Stage, Step, open_run, real_world  # noqa: PLC0415
 
@@ -44,7 +45,13 @@ def run_and_tell(
     progress = make_progress(quiet=given["quiet"], stream=sys.stderr, monotonic=world.monotonic)
     with open_run(name, settings, options, world, progress, begin, again=again) as run:
         report = body(run)
-        tell(report, run.folder.path, as_json=given["as_json"])
+        try:
+            tell(report, run.folder.path, as_json=given["as_json"])
+        except OSError as error:
+            # How the run ended is known, and stays its exit code whoever listens.
+            drop_stdout()
+            words = f"the result cannot be printed: {error.strerror}; it stands in {safe(run.folder.path, 500)}"
+            say(words, err=True)
         return int(report.exit_code)
 
 

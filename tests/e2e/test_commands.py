@@ -299,6 +299,21 @@ def test_a_log_on_a_full_disk_ends_no_run(shell: Shell, drifted: Sandbox, profil
     assert wrong.returncode == 2
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
+def test_a_result_that_cannot_be_printed_changes_no_exit_code(
+    shell: Shell, drifted: Sandbox, profile: Profile, flags: list[str]
+) -> None:
+    """It stands in the report, and stderr says where; it once ended as a bug."""
+    command = [sys.executable, "-m", "reconcile", "apply", "--yes", "--quiet", *flags]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert ended.returncode == profile.done
+    assert "the result cannot be printed: No space left on device; it stands in runs" in ended.stderr
+
+
 class _Stopped(datetime):
     """A clock that shows one second."""
 
