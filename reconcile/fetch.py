@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+import pandas as pd
 import pyarrow as pa
 import structlog
 
@@ -166,12 +167,16 @@ def _blocks(pages: Iterator[list[DirectoryUser]], comparison: Comparison) -> Ite
         yield block
 
 
+def _frame_of(users: list[DirectoryUser], comparison: Comparison) -> pd.DataFrame:
+    return actual_frame([actual_table(users, comparison.fields)])
+
+
 def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> tuple[int, bool]:
     """Walk the deactivated; give the pages that it took, and whether the service lists them at all."""
     pages = 0
     for page in directory.pages(deactivated=True):
         pages += 1
-        news = comparison.see_deactivated(actual_frame([actual_table(page, comparison.fields)]))
+        news = comparison.see_deactivated(_frame_of(page, comparison))
         if not news and not any(user.deactivated_at for user in page):
             # The flag is not honoured here: these are the active ones once more.
             log.warning("directory.deactivated_flag_ignored")
@@ -225,10 +230,10 @@ def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tic
         elif user is not None:
             found.append(user)
         if len(found) == 1000:
-            comparison.see(actual_frame([actual_table(found, comparison.fields)]))
+            comparison.see(_frame_of(found, comparison))
             found = []
         tick(1)
-    comparison.see(actual_frame([actual_table(found, comparison.fields)]))
+    comparison.see(_frame_of(found, comparison))
 
 
 def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
