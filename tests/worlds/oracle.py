@@ -44,8 +44,8 @@ class Expected:
     """
     What a plan holds and what comes of it.
 
-    `changes` maps (uid, class) to the fields that it writes; `held` are the classes that guards keep back;
-    `users` the directory afterwards; `excused` the (uid, field) that no known call can bring about,
+    `changes` maps (uid, class) to the fields that it writes; `held` are the classes that guards keep back, but
+    for the `released`, which a later run of the night found under its limits; `users` the directory afterwards; `excused` the (uid, field) that no known call can bring about,
     `stuck` those of them that are taken and not kept, and `excused_users` the users that nobody can see until a
     create meets them.
     """
@@ -57,6 +57,7 @@ class Expected:
     excused: frozenset[tuple[str, str]]
     excused_users: frozenset[str]
     stuck: frozenset[tuple[str, str]]
+    released: frozenset[str]
 
 
 # Users
@@ -126,11 +127,18 @@ def _is_hidden(user: Mapping[str, Any], service: Service) -> bool:
 # The plan
 
 
-def expect(world: World, night: Night, desired: Desired, users: Users, service: Service) -> Expected:
-    """Say what a run over this directory plans, holds, and leaves behind."""
+def expect(
+    world: World,
+    night: Night,
+    desired: Desired,
+    users: Users,
+    service: Service,
+    released: frozenset[str] = frozenset(),
+) -> Expected:
+    """Say what the runs of a night over this directory plan, hold but for the `released`, and leave behind."""
     changes = _changes(world, night, desired, users, service)
     counts = Counter(kind for _, kind in changes)
-    held = _held(night, desired, users, counts, service)
+    held = _held(night, desired, users, counts, service) - released
     after = {uid: deepcopy(dict(user)) for uid, user in users.items()}
     excused: set[tuple[str, str]] = set()
     for (uid, kind), fields in changes.items():
@@ -147,7 +155,7 @@ def expect(world: World, night: Night, desired: Desired, users: Users, service: 
         for uid, name in excused
         if name in changes.get((uid, "clear"), ()) and not (is_refused and "tags" in changes[uid, "clear"])
     }
-    return Expected(changes, counts, held, after, frozenset(excused), hidden, frozenset(stuck))
+    return Expected(changes, counts, held, after, frozenset(excused), hidden, frozenset(stuck), released)
 
 
 def _changes(
