@@ -1,6 +1,7 @@
 """The source on its way in: read, checked row by row, and believed or not."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import structlog
 from reconcile import __version__
 from reconcile.core.baseline import Baseline, Sketch, window
 from reconcile.core.cells import arrow
-from reconcile.core.frame import Desired, desire, with_roles
+from reconcile.core.frame import Desired, Quarantined, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.report import SourceCounts
@@ -31,7 +32,7 @@ from reconcile.run import Run
 from reconcile.settings import mapping_for
 from reconcile.sources import Export, read_export
 
-__all__ = ["believe", "check_roles", "freshness", "read"]
+__all__ = ["believe", "check_roles", "freshness", "note", "read"]
 
 log = structlog.get_logger()
 
@@ -49,12 +50,19 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
     pa.default_memory_pool().release_unused()
     # No export is true in times to come: nobody would be newer than such a one.
     as_of = min(datetime.fromtimestamp(export.as_of_unix_s, UTC), now.replace(microsecond=0))
-    ledger.note_source(SourceCounts(source.shown, sha256=export.sha256, as_of=as_of.isoformat()), desired)
+    note(run, ledger, desired, SourceCounts(source.shown, sha256=export.sha256, as_of=as_of.isoformat()))
     ledger.notes += [*export.notes, *_age_note((now - as_of).total_seconds())]
     if "role" in export.columns and "role" not in export.mapping.fields:
         ledger.notes.append('the source has a column "role" that is not mapped; map it by hand: --map role=role')
     log.info("source.read", rows=desired.rows, quarantined=len(desired.quarantined))
     return export, desired
+
+
+def note(run: Run, ledger: Ledger, desired: Desired, source: SourceCounts) -> None:
+    """Take down what was read; a forgotten user whose row is in quarantine is not named again."""
+    gone = frozenset(run.state.forgotten([row.uid for row in desired.quarantined if row.uid]))
+    rows = tuple(_unnamed(row) if row.uid in gone else row for row in desired.quarantined)
+    ledger.note_source(source, replace(desired, quarantined=rows))
 
 
 def freshness(run: Run, as_of: str | None) -> Freshness:
@@ -91,13 +99,17 @@ def check_roles(run: Run, ledger: Ledger, desired: Desired, known: frozenset[str
     """Quarantine the users of roles that the app lacks, and judge the share of rows that are out."""
     guard = run.settings.guards.max_quarantined
     checked = with_roles(desired, known | run.settings.creatable_roles)
-    ledger.note_source(ledger.source, checked)
+    note(run, ledger, checked, ledger.source)
     before = run.state.quarantine()
     if before is not None:
-        ledger.newly_quarantined = sum(mark_of(row) not in before for row in checked.quarantined)
+        ledger.newly_quarantined = sum(mark_of(row) not in before for row in ledger.quarantined)
     verdict = judge_quarantine(len(checked.quarantined), checked.rows, guard.percent, guard.floor)
     _refuse_held(run, ledger, (verdict,))
     return checked
+
+
+def _unnamed(row: Quarantined) -> Quarantined:
+    return replace(row, uid=None, raw_uid="", detail="this user was forgotten")
 
 
 def _limits(run: Run) -> SourceLimits:

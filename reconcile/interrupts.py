@@ -1,5 +1,5 @@
 """
-How SIGINT and SIGTERM end a run: at once where nothing is in flight, after a while where writes are.
+How SIGINT, SIGTERM and the deadline end a run: at once where nothing is in flight, after a while where writes are.
 
 Setting the stop wakes every wait of ours. What does not wait for us (a pipe, a database, a person, a silent
 server) is left by an exception in the main thread. A second signal ends the process on the spot.
@@ -27,6 +27,7 @@ class Interrupts:
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._at_work = False
+        self._is_heard = False
         self._patience_s = 0.0
 
     @contextmanager
@@ -37,9 +38,11 @@ class Interrupts:
             return
         handlers = {signal.SIGINT: self._end, signal.SIGTERM: self._end, signal.SIGALRM: self._leave}
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self._is_heard = True
         try:
             yield
         finally:
+            self._is_heard = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -58,14 +61,23 @@ class Interrupts:
         """From here on writes are in flight, and get their time to settle."""
         self._patience_s = _SETTLE_S
 
+    def stop(self, code: ExitCode, why: str) -> None:
+        """Ask for the end for another reason than a signal, from any thread; what does not wait for us is left, too."""
+        self._stop.set(code, why)
+        if self._is_heard:
+            self._leave_soon()
+
     def _end(self, number: int, _frame: FrameType | None) -> None:
         code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
         if self._stop.code is not None:
             os._exit(code)
         self._stop.set(code, "interrupted")
-        signal.setitimer(signal.ITIMER_REAL, self._patience_s or _AGAIN_S, _AGAIN_S)
+        self._leave_soon()
         if self._at_work and not self._patience_s:
             raise Interrupted(code)
+
+    def _leave_soon(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._patience_s or _AGAIN_S, _AGAIN_S)
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
         if self._at_work and self._stop.code is not None:

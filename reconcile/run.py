@@ -234,7 +234,7 @@ def open_run(
         stop = Stop(world.monotonic)
         interrupts = Interrupts(stop)
         stack.enter_context(interrupts.heard())
-        stack.enter_context(_deadline(stop, settings))
+        stack.enter_context(_deadline(interrupts, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
         stack.callback(client.close)
@@ -340,13 +340,13 @@ def _recorded(settings: Settings, options: Options) -> str:
 
 
 @contextmanager
-def _deadline(stop: Stop, settings: Settings) -> Iterator[None]:
+def _deadline(interrupts: Interrupts, settings: Settings) -> Iterator[None]:
     seconds = seconds_of(settings.limits.deadline)
     if seconds is None:
         yield
         return
     timer = threading.Timer(
-        seconds, stop.set, (ExitCode.STOPPED, f"the deadline of {settings.limits.deadline} passed")
+        seconds, interrupts.stop, (ExitCode.STOPPED, f"the deadline of {settings.limits.deadline} passed")
     )
     timer.daemon = True
     timer.start()

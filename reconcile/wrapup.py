@@ -15,7 +15,6 @@ from reconcile.errors import (
     ExitCode,
     Interrupted,
     ReconcileError,
-    SourceError,
     StateError,
 )
 from reconcile.ledger import Ledger
@@ -32,8 +31,7 @@ log = structlog.get_logger()
 
 # What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
 _NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
-_SIGNALS = frozenset({ExitCode.SIGINT, ExitCode.SIGTERM})
-_UNFINISHED = frozenset({ExitCode.STOPPED, *_SIGNALS})
+_UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
 
 
 def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
@@ -65,8 +63,8 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
 def _named(run: Run, error: ReconcileError) -> ReconcileError:
     """A stop for the deadline reaches the stages as an interruption; give it its name and its remedy."""
     remedy = "run it again" if run.command == "plan" else "finish it with: reconcile resume"
-    if isinstance(error, SourceError) and run.stop.code in _SIGNALS:
-        # SQLite calls back into Python, and makes an error of its own of what a signal raises there.
+    if isinstance(error, Interrupted) and run.stop.code is not None:
+        # Who met it may not have known which stop it was.
         error = Interrupted(run.stop.code)
     if isinstance(error, Interrupted) and error.exit_code is ExitCode.STOPPED:
         return DirectoryStopped(run.stop.why, hint=remedy)

@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import click
@@ -31,9 +31,10 @@ def say(text: str, *, err: bool = False) -> None:
     from reconcile.logs import readable_but_colors, redact  # noqa: PLC0415 - keeps --help light
 
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    shown = readable_but_colors(redact(text))
     # What stderr does not take is lost, as a line of the log is; a result that cannot be told is an error.
-    with suppress(OSError) if err else nullcontext():
-        click.echo(readable_but_colors(redact(text)), err=err, color=False if plain else None)
+    with suppress(OSError) if err else _to_whom_listens():
+        click.echo(shown, err=err, color=False if plain else None)
 
 
 def show(document: str) -> None:
@@ -41,7 +42,17 @@ def show(document: str) -> None:
     from reconcile.logs import readable, redact  # noqa: PLC0415 - keeps --help light
 
     clean = redact(document.rstrip("\n"))
-    click.echo(readable(clean) if sys.stdout.isatty() else clean)
+    with _to_whom_listens():
+        click.echo(readable(clean) if sys.stdout.isatty() else clean)
+
+
+@contextmanager
+def _to_whom_listens() -> Iterator[None]:
+    """A reader that went away, as `head` does, has seen enough: that is no failure of ours."""
+    try:
+        yield
+    except BrokenPipeError:
+        drop_stdout()
 
 
 def keep_to_ourselves() -> None:
@@ -65,8 +76,6 @@ def ending(*, as_json: bool) -> Iterator[End]:
     except ReconcileError as error:
         problems = error.problems if isinstance(error, SettingsError) else ((error.message, error.hint),)
         end.code = _tell(problems, error.exit_code, as_json=as_json)
-    except BrokenPipeError:
-        drop_stdout()
     except Exception:  # noqa: BLE001 - the last door: a bug is shown whole
         end.code = _tell_bug(as_json=as_json)
 

@@ -15,7 +15,7 @@ from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import PlanSource, class_counts, list_changes, without_stuck
 from reconcile.core.review import Declared, novelties, released
 from reconcile.fetch import Fetched, fetch
-from reconcile.intake import believe, check_roles, freshness, read
+from reconcile.intake import believe, check_roles, freshness, note, read
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
 from reconcile.run import Run
@@ -54,7 +54,7 @@ def plan_retry(run: Run, ledger: Ledger, desired: Desired, target: str) -> PlanF
     ledger.baseline = None
     with run.stage("fetch"):
         desired = check_roles(run, ledger, desired, ask_roles(run)).only(uids)
-        ledger.note_source(ledger.source, desired)
+        note(run, ledger, desired, ledger.source)
         findings, fetched = _compare(run, ledger, desired, only=uids)
     with run.stage("plan"):
         return _write_from_source(run, ledger, findings, fetched, desired)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 from sqlalchemy.engine import URL
 
+from reconcile.errors import ExitCode, Interrupted
 from reconcile.sources.cursor import BATCH, Ask, Stream
 from reconcile.sources.values import as_text
 
@@ -37,6 +38,9 @@ def open_sqlite(ask: Ask) -> Iterator[Stream]:
 
             yield Stream(columns, (as_text,) * len(columns), fetch)
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if _words(error) == "interrupted" and not ask.deadline.is_over:
+                # What a signal raises while SQLite calls back into Python does not come through it.
+                raise Interrupted(ExitCode.SIGINT) from None
             raise ask.refusal(_words(error), lambda: _names(connection)) from None
 
 

@@ -314,6 +314,20 @@ def test_a_result_that_cannot_be_printed_changes_no_exit_code(
     assert "the result cannot be printed: No space left on device; it stands in runs" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["demo", "plan", "runs", "report"])
+def test_a_reader_that_has_seen_enough_is_no_failure(shell: Shell, drifted: Sandbox, command: str) -> None:
+    """`reconcile demo | head -1` once ended as a bug does, and before the demo was over."""
+    shell("plan")
+    whole = [sys.executable, "-m", "reconcile", command]
+    process = subprocess.Popen(whole, cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate()
+
+    assert process.returncode == 0, err
+    assert command != "demo" or len(list((shell.folder / "reconcile-demo").rglob("report.json"))) > 1
+
+
 class _Stopped(datetime):
     """A clock that shows one second."""
 

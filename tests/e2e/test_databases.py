@@ -82,6 +82,22 @@ def test_a_database_that_fails_half_way_changes_nobody(shell: Shell, drifted: Sa
     assert drifted.log() == []
 
 
+def test_the_deadline_ends_a_query_of_a_database(shell: Shell, drifted: Sandbox, server: Server) -> None:
+    """While the database has not given a row; without a request of the run that is still to be answered."""
+    slow = {
+        "postgresql": "select pg_sleep(600)::text as uid, 'x' as name",
+        "mariadb": "select sleep(600) as uid, 'x' as name",
+    }
+    result = shell(
+        "plan", "--json", "--source", server.url(), "--query", slow[server.kind], "--set", "limits.deadline=0.5s",
+        "--set", "cometchat.app_id=demo", "--config", "/dev/null",
+    )  # fmt: skip
+
+    assert result.code == ExitCode.UNREACHABLE
+    assert result.json["error"]["message"] == "the deadline of 0.5s passed"
+    assert drifted.log() == []
+
+
 def everything_left(folder: Path) -> Iterator[tuple[str, str]]:
     """Every file below a folder, as text."""
     for path in folder.rglob("*"):

@@ -58,6 +58,20 @@ def test_a_forgotten_user_is_not_created_again(world: Shell, sandbox: Sandbox, p
     assert "forgotten" in world("explain", UID, "--json", *flags()).out
 
 
+def test_a_forgotten_user_in_quarantine_is_not_named_again(world: Shell, sandbox: Sandbox) -> None:
+    """Its row may be a bad one, or there twice: the row is counted, and nobody is told whose it is."""
+    world("apply", "--yes", *flags())
+    world("forget", UID, "--yes")
+    world.write("users.csv", EXPORT + f"{UID.upper()},Twice,default,,,,,\nother,,default,,,,,\n")
+    again = world("plan", "--json", *flags())
+    named = world.latest("quarantine.csv").read_text("utf-8")
+
+    assert again.json["source"]["quarantined"] == 3
+    assert named.count("this user was forgotten") == 2
+    assert '"other"' in named
+    assert traces(NAME, UID) == []
+
+
 def test_a_forgotten_user_that_is_still_active_is_left_alone(world: Shell, sandbox: Sandbox) -> None:
     """Once the next night switched it off, as unmanaged, and wrote it down again in plan, report and state."""
     sandbox.load_users([{"uid": "leaver", "name": "Leaver", "createdAt": 1_700_000_000}])

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -244,3 +245,36 @@ def test_every_log_line_bears_the_run(shell: Shell, drifted: Sandbox) -> None:
 
     assert lines
     assert {line["run_id"] for line in lines} == {result.json["run_id"]}
+
+
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i as uid, 'x' as name from n where i < 0"
+
+
+@pytest.mark.parametrize("command", ["plan", "explain", "doctor"])
+def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: Sandbox, command: str) -> None:
+    """SQLite calls what a signal raises an error of its own; once the commands that only look ended with 6."""
+    sqlite3.connect(shell.folder / "users.db").close()
+    argv = (command, *(["u1"] if command == "explain" else []), "--config", "/dev/null", "--quiet")
+    source = ("--source", "sqlite:///users.db", "--query", ENDLESS, "--set", "cometchat.app_id=demo")
+    process = _start(*argv, *source)
+    _wait_until(lambda: _cpu_s(process.pid) > 1.5)  # it is past its imports
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 130, err
+    assert "cannot be read" not in err
+
+
+def test_the_deadline_ends_a_query_that_goes_on_for_ever(shell: Shell, drifted: Sandbox) -> None:
+    """Once it was seen only when the database had given its last row."""
+    sqlite3.connect(shell.folder / "users.db").close()
+    source = ("--source", "sqlite:///users.db", "--query", ENDLESS, "--set", "cometchat.app_id=demo")
+    stopped = shell("plan", "--config", "/dev/null", "--json", *source, "--set", "limits.deadline=0.3s")
+
+    assert stopped.code == 7
+    assert stopped.json["error"]["message"] == "the deadline of 0.3s passed"
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
