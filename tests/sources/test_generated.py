@@ -1,7 +1,5 @@
 """Thousands of generated files: whole ones, mutated ones and cut ones."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from reconcile.errors import SourceError
 from reconcile.sources import Export, text
 from tests.scale import dice, how_many
 from tests.sources.builders import Cells, cells, ragged, read_text
+from tests.sources.by_python import csv_records
 from tests.sources.generated import MAPPED, Made, lines_of, make, packed, read_in_small_blocks
 
 Record = Callable[[str, object], None]
@@ -75,17 +74,6 @@ def mutated(data: bytes, roll: Random) -> bytes:
     return bytes(damaged)
 
 
-def by_python(text: str, delimiter: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and each record that is no blank line with the line that it starts on, as Python reads them."""
-    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
-    header, records, line = [name.strip() for name in next(reader)], [], reader.line_num
-    for row in reader:
-        if row:
-            records.append((line + 1, row))
-        line = reader.line_num
-    return header, records
-
-
 def check_mutant(made: Made, data: bytes, export: Export) -> str:
     """
     Hold a mutant that was read against Python's own reader of CSV.
@@ -93,7 +81,7 @@ def check_mutant(made: Made, data: bytes, export: Export) -> str:
     Every record is read or out, once; what is read has every cell in its own column. Python says nothing about
     quotes that are not doubled, so a row may be out that it takes.
     """
-    header, records = by_python(data.decode(made.codec), made.delimiter)
+    header, records = csv_records(data.decode(made.codec), made.delimiter)
     at = [header.index(name) for name in MAPPED]
     expected = {line: (line, *(row[i] for i in at)) for line, row in records if len(row) == len(header)}
     found, out = cells(export), ragged(export)
