@@ -30,6 +30,7 @@ __all__ = [
     "DirectoryStopped",
     "ExitCode",
     "Interrupted",
+    "NotDone",
     "PlanError",
     "ReconcileError",
     "ReviewNeeded",
@@ -191,6 +192,14 @@ class StateError(ReconcileError):
     """The state file or the run directory cannot be written."""
 
     exit_code = ExitCode.USAGE
+
+
+class NotDone(ReconcileError):
+    """A run ended otherwise than it should; for callers who want that as an exception."""
+
+    def __init__(self, message: str, *, hint: str, exit_code: ExitCode) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 class Interrupted(ReconcileError):

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     # Settings bring the frames along, and a usage error must not wait for pandas.
     from reconcile.settings import Secret
 
-__all__ = ["bind_run", "configure", "readable", "readable_but_colors", "redact", "remember_secret", "safe"]
+__all__ = [
+    "bind_run",
+    "configure",
+    "configure_for_host",
+    "readable",
+    "readable_but_colors",
+    "redact",
+    "remember_secret",
+    "safe",
+]
 
 _secrets: dict[str, None] = {}
 _bound: dict[str, str] = {}
@@ -152,6 +161,14 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
     for name in ("httpx", "httpcore"):
         # Their request lines carry the whole URL, and their debug lines the headers.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def configure_for_host() -> None:
+    """Have the log go where the host's does, as JSON lines; a host that has set structlog up gets its events."""
+    if structlog.is_configured():
+        return
+    configure(form="json", level="debug")
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
 
 
 class _Lossy:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from reconcile.apply import Applier, Hands, Mode
+from reconcile.applying import Applier, Hands, Mode
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared

@@ -24,11 +24,11 @@ class Progress(Protocol):
         """Begin a stage; what the block gets is called with the number of things that were done."""
 
 
-def make_progress(*, quiet: bool, stream: TextIO, monotonic: Callable[[], float]) -> Progress:
-    """Choose how progress is shown on this stream."""
+def make_progress(*, quiet: bool, stream: TextIO | None, monotonic: Callable[[], float]) -> Progress:
+    """Choose how progress is shown on this stream; without one, in the log."""
     if quiet:
         return _Silent()
-    return _Bars(stream) if stream.isatty() else _Lines(monotonic)
+    return _Bars(stream) if stream is not None and stream.isatty() else _Lines(monotonic)
 
 
 class _Silent:

@@ -2,7 +2,7 @@
 The one door to the network: sends one request through the gate and gives back what its answer means.
 
 Reads are repeated here until attempts are spent. A write whose answer was lost is never repeated here: it
-leaves as `Unclear`, and `reconcile.apply` looks before it sends again. The key is in a header that no
+leaves as `Unclear`, and `reconcile.applying` looks before it sends again. The key is in a header that no
 redirect, log or error of ours carries.
 """
 

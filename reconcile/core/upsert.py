@@ -1,7 +1,7 @@
 """
 The decision on one change, made at the look right before the write: what to send, or why nothing.
 
-Pure. `reconcile.apply` looks, asks here, and sends. Metadata is always written whole, built on the record
+Pure. `reconcile.applying` looks, asks here, and sends. Metadata is always written whole, built on the record
 of that look, because nobody documents whether an update merges or replaces it.
 """
 
@@ -34,6 +34,7 @@ __all__ = [
     "create_body",
     "decide",
     "replacing_bodies",
+    "restoring_body",
     "update_bodies",
     "verify",
 ]
@@ -256,6 +257,20 @@ def replacing_bodies(
     if rest == look.metadata or foreign:
         return ()
     return ({"unset": ["metadata"]}, *([{"metadata": rest}] if rest else []))
+
+
+def restoring_body(
+    fields: Iterable[str], desired: Mapping[str, str | None], look: Record, whole: RawObject
+) -> dict[str, Any] | None:
+    """
+    Give the body that puts back what a replacement took away with the rest; None where all is there.
+
+    `whole` is the metadata object as it was before. Between the two calls of `replacing_bodies` a run may be
+    killed, or an answer lost, and then the keys that were to stay are gone, too.
+    """
+    gone = [path for path in managed_metadata(fields) if desired[metadata_field(path)] is None]
+    missing = {name: text for name, text in _without(whole, gone).items() if name not in look.metadata}
+    return {"metadata": {**look.metadata, **missing}} if missing else None
 
 
 def _without(metadata: RawObject, paths: Iterable[Path]) -> RawObject:

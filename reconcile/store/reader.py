@@ -14,12 +14,15 @@ import msgspec
 
 from reconcile.core.baseline import Baseline
 from reconcile.core.guards import GuardClass
+from reconcile.core.metadata import RawObject
 from reconcile.core.outcome import Outcome, PastChange, Settled
-from reconcile.core.plan import Action
+from reconcile.core.plan import Action, Change
 from reconcile.core.tombstones import forgotten_among
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
+
+_WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -134,6 +137,11 @@ class StateReader:
             "SELECT seq FROM intents WHERE run_id = ?1 AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
         )
         return {seq for (seq,) in self._rows(sql, run_id)}
+
+    def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
+        """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""
+        sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
+        return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
     def left_open(self, run_id: str) -> tuple[PastChange, ...]:
         """Give the changes of a run that may have been sent and have no outcome, in plan order."""

@@ -17,6 +17,7 @@ from reconcile.core.upsert import (
     create_body,
     decide,
     replacing_bodies,
+    restoring_body,
     update_bodies,
     verify,
 )
@@ -306,6 +307,27 @@ def test_where_the_service_merges_a_key_is_removed_unless_something_foreign_woul
     found = replacing_bodies(tuple(desired), desired, a_record(tuple(desired), metadata=held))
 
     assert msgspec.json.decode(msgspec.json.encode(found)) == bodies
+
+
+@pytest.mark.parametrize(
+    ("whole", "left", "body"),
+    [
+        ({"a": 1, "b": "2"}, {}, {"metadata": {"b": "2"}}),
+        ({"a": 1, "b": "2"}, {"c": 3}, {"metadata": {"c": 3, "b": "2"}}),
+        ({"a": 1, "b": "2"}, {"b": "new"}, None),
+        ({"a": 1, "b": "2"}, {"a": 1, "b": "2"}, None),
+        ({"a": 1}, {}, None),
+    ],
+)
+def test_what_a_replacement_took_away_and_did_not_put_back_is_put_back(
+    whole: dict[str, Any], left: dict[str, Any], body: dict[str, Any] | None
+) -> None:
+    """But for what was to go, and beside what another has written since."""
+    desired = {"metadata.a": None, "metadata.b": '"2"'}
+    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in whole.items()}
+    found = restoring_body(("metadata.a",), desired, a_record(tuple(desired), metadata=left), raw)
+
+    assert msgspec.json.decode(msgspec.json.encode(found)) == body
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from reconcile.apply import Applier, Hands, Mode
+from reconcile.applying import Applier, Hands, Mode
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.core.guards import GuardClass

@@ -71,10 +71,11 @@ def test_a_database_that_fails_half_way_changes_nobody(shell: Shell, drifted: Sa
         "postgresql": "select i::text as uid, repeat('x', 90) as name from generate_series(1, 5000000) i",
         "mariadb": "select seq as uid, repeat('x', 90) as name from seq_1_to_5000000",
     }[server.kind]
+    shell.write("empty.toml", "")
     # The limit strikes among the rows.
     result = shell(
         "apply", "--yes", "--source", server.url(), "--query", many, "--set", "source.timeout=0.3s", "--set",
-        "cometchat.app_id=demo", "--config", "/dev/null",
+        "cometchat.app_id=demo", "--config", "empty.toml",
     )  # fmt: skip
 
     assert result.code == ExitCode.SOURCE
@@ -84,13 +85,14 @@ def test_a_database_that_fails_half_way_changes_nobody(shell: Shell, drifted: Sa
 
 def test_the_deadline_ends_a_query_of_a_database(shell: Shell, drifted: Sandbox, server: Server) -> None:
     """While the database has not given a row; without a request of the run that is still to be answered."""
+    shell.write("empty.toml", "")
     slow = {
         "postgresql": "select pg_sleep(600)::text as uid, 'x' as name",
         "mariadb": "select sleep(600) as uid, 'x' as name",
     }
     result = shell(
         "plan", "--json", "--source", server.url(), "--query", slow[server.kind], "--set", "limits.deadline=0.5s",
-        "--set", "cometchat.app_id=demo", "--config", "/dev/null",
+        "--set", "cometchat.app_id=demo", "--config", "empty.toml",
     )  # fmt: skip
 
     assert result.code == ExitCode.UNREACHABLE

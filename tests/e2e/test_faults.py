@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts prove nothing here; silence is told from slowness after a second."""
     monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.01)
-    monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.1)
+    monkeypatch.setattr("reconcile.applying.hands.PAUSE_S", 0.1)
     monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(1.0))
 
 

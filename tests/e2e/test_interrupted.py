@@ -172,12 +172,12 @@ def test_a_new_apply_takes_the_place_of_an_unfinished_one(
     assert shell("plan", "--check").code == 0
 
 
-@pytest.mark.parametrize("place", ["store.state.State.intend", "apply.upserts.verify"])
+@pytest.mark.parametrize("place", ["store.state.State.intend", "applying.upserts.verify"])
 def test_a_bug_in_the_middle_leaves_a_run_that_resume_finishes(
     shell: Shell, drifted: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Once it counted as finished, and what it had sent was never settled; before a write, and after it."""
-    works: dict[str, Any] = {"store.state.State.intend": State.intend, "apply.upserts.verify": verify}
+    works: dict[str, Any] = {"store.state.State.intend": State.intend, "applying.upserts.verify": verify}
     calls, words = count(), "Ada Lovelace"
 
     def burst(*arguments: object, **named: object) -> object:
@@ -254,7 +254,8 @@ ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) selec
 def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: Sandbox, command: str) -> None:
     """SQLite calls what a signal raises an error of its own; once the commands that only look ended with 6."""
     sqlite3.connect(shell.folder / "users.db").close()
-    argv = (command, *(["u1"] if command == "explain" else []), "--config", "/dev/null", "--quiet")
+    shell.write("empty.toml", "")
+    argv = (command, *(["u1"] if command == "explain" else []), "--config", "empty.toml", "--quiet")
     source = ("--source", "sqlite:///users.db", "--query", ENDLESS, "--set", "cometchat.app_id=demo")
     process = _start(*argv, *source)
     _wait_until(lambda: _cpu_s(process.pid) > 1.5)  # it is past its imports
@@ -268,8 +269,9 @@ def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: 
 def test_the_deadline_ends_a_query_that_goes_on_for_ever(shell: Shell, drifted: Sandbox) -> None:
     """Once it was seen only when the database had given its last row."""
     sqlite3.connect(shell.folder / "users.db").close()
+    shell.write("empty.toml", "")
     source = ("--source", "sqlite:///users.db", "--query", ENDLESS, "--set", "cometchat.app_id=demo")
-    stopped = shell("plan", "--config", "/dev/null", "--json", *source, "--set", "limits.deadline=0.3s")
+    stopped = shell("plan", "--config", "empty.toml", "--json", *source, "--set", "limits.deadline=0.3s")
 
     assert stopped.code == 7
     assert stopped.json["error"]["message"] == "the deadline of 0.3s passed"

@@ -26,7 +26,7 @@ FOREVER = 10**6
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten minutes are half a second."""
     monkeypatch.setattr("reconcile.cometchat.client.BACKOFF_S", 0.01)
-    monkeypatch.setattr("reconcile.apply.hands.PAUSE_S", 0.01)
+    monkeypatch.setattr("reconcile.applying.hands.PAUSE_S", 0.01)
     monkeypatch.setattr("reconcile.cometchat.client.TIMEOUT", httpx.Timeout(2.0))
     monkeypatch.setattr("reconcile.run.PATIENCE", Patience(in_row=12, probe_every_s=0.05, longest_s=0.3))
 

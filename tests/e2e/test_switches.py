@@ -57,6 +57,39 @@ def test_a_value_that_never_sticks_does_not_keep_the_rest_of_its_user_back(world
     assert sandbox.users()["homeless"]["name"] == "Housed"
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("fault", ["reset", "revoke_key"])
+def test_metadata_that_is_taken_away_to_lose_a_key_comes_back(
+    shell: Shell, sandbox: Sandbox, fault: str, nth: int, when: str
+) -> None:
+    """Whatever is lost, or cut short, between the two calls that this takes; the second was once never sent."""
+    held = {"country": "NZ", "logins": "7"}
+    sandbox.load_users([{"uid": "kea", "name": "Kea", "metadata": held, "createdAt": 1_600_000_000}])
+    sandbox.switch(metadata_put="merge")
+    shell.write("users.csv", "id,name,country,logins\nkea,Kea,,7\n")
+    shell.write("empty.toml", "")
+    mapped = ("uid=id", "name=name", "metadata.country=country", "metadata.logins=logins")
+    one = (
+        "--config",
+        "empty.toml",
+        "--source",
+        "users.csv",
+        *(part for pair in mapped for part in ("--map", pair)),
+    )
+    sandbox.fault(
+        fault, method="PUT", path="/users/*", nth=nth, **({} if fault == "revoke_key" else {"when": when})
+    )
+    app = ("--config", "empty.toml", "--set", "cometchat.app_id=demo")
+    applied = shell("apply", "--yes", "--json", *one, *app)
+    if applied.code == 8:
+        sandbox.restore_key()
+        applied = shell("resume", "--json", *app)
+
+    assert applied.code in {0, 7}, applied.out
+    assert sandbox.users()["kea"]["metadata"] == ({"logins": "7"} if applied.code == 0 else held)
+
+
 def test_a_list_without_an_end_is_refused(world: Shell, sandbox: Sandbox) -> None:
     """A service that repeats its last page for ever is not believed."""
     sandbox.switch(past_end="last_page")

@@ -10,9 +10,9 @@ from queue import SimpleQueue
 
 import structlog
 
-from reconcile.apply.hands import Group, Hands, Mode, groups_of
-from reconcile.apply.switches import Switch
-from reconcile.apply.upserts import Upserter
+from reconcile.applying.hands import Group, Hands, Mode, groups_of
+from reconcile.applying.switches import Switch
+from reconcile.applying.upserts import Upserter
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change

@@ -5,7 +5,7 @@ Each change is looked at right before it is sent and decided again (`core.upsert
 before the request leaves. A write whose answer is lost is settled by the next look, never by guessing.
 """
 
-from reconcile.apply.hands import Hands, Mode
-from reconcile.apply.runner import Applier
+from reconcile.applying.hands import Hands, Mode
+from reconcile.applying.runner import Applier
 
 __all__ = ["Applier", "Hands", "Mode"]

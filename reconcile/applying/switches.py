@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from reconcile.apply.hands import ATTEMPTS, Hands, Mode
-from reconcile.apply.upserts import short
+from reconcile.applying.hands import ATTEMPTS, Hands, Mode
+from reconcile.applying.upserts import short
 from reconcile.cometchat.wire import BULK_LIMIT
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change

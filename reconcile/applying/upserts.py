@@ -6,11 +6,21 @@ from typing import Any
 
 import structlog
 
-from reconcile.apply.hands import ATTEMPTS, Hands, Mode
+from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
+from reconcile.core.metadata import RawObject
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change
-from reconcile.core.upsert import Create, Terms, Update, Verification, decide, replacing_bodies, verify
+from reconcile.core.upsert import (
+    Create,
+    Terms,
+    Update,
+    Verification,
+    decide,
+    replacing_bodies,
+    restoring_body,
+    verify,
+)
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
@@ -86,6 +96,10 @@ class Upserter:
         return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts"), None
 
     def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> tuple[Settled, Record | None]:
+        if look is not None and terms.sent and (whole := self._hands.state.kept_whole(self._hands.run_id, change)):
+            body = restoring_body(change.fields, change.desired, look, whole)
+            if body is not None:
+                return self._replaced(_Write(change, change.fields, look), (body,), look, whole, terms)
         decision = decide(change, look, terms)
         if isinstance(decision, Settled):
             return decision, look
@@ -123,8 +137,33 @@ class Upserter:
         record: Record | None = write.echo
         if not proof.holds or (terms.more and not self._is_whole(terms)):
             record, proof = self._prove_by_look(write)
-        if record is not None and proof.differing and (again := self._replace_metadata(write, record)):
-            record, proof = self._prove_by_look(again)
+        if record is not None and proof.differing:
+            bodies = replacing_bodies(write.fields, change.desired, record)
+            if bodies:
+                self._hands.state.keep_whole(self._hands.run_id, change, record.metadata)
+                return self._replaced(write, bodies, record, record.metadata, terms)
+        return self._judge(write, record, proof, terms)
+
+    def _replaced(
+        self, write: "_Write", bodies: Iterable[dict[str, Any]], met: Record, whole: RawObject, terms: Terms
+    ) -> tuple[Settled, Record | None]:
+        """
+        Where metadata keys stayed because an update merges, replace the object, all of which is ours.
+
+        Raises: Unclear while what was to stay is not back.
+        """
+        change = write.change
+        again = self._update(change, write.fields, bodies, met)
+        if again is None:
+            return self._judge(write, None, Verification((), ()), terms)
+        record, proof = self._prove_by_look(again)
+        if record is not None and restoring_body(change.fields, change.desired, record, whole):
+            raise Unclear("metadata that was taken away to be written anew is not back")
+        return self._judge(again, record, proof, terms)
+
+    def _judge(
+        self, write: "_Write", record: Record | None, proof: Verification, terms: Terms
+    ) -> tuple[Settled, Record | None]:
         if record is None:
             return Settled(Outcome.FAILED, "the user is gone right after the write"), None
         if write.is_before(record):
@@ -157,14 +196,6 @@ class Upserter:
             if attempt < ATTEMPTS:
                 self._hands.wait_for_lag(attempt)
         return record, proof
-
-    def _replace_metadata(self, write: "_Write", record: Record) -> "_Write | None":
-        """Where metadata keys stayed because an update merges, replace the object, if all of it is ours."""
-        bodies = replacing_bodies(write.fields, write.change.desired, record)
-        if not bodies:
-            return None
-        self._hands.state.keep_whole(self._hands.run_id, write.change, record.metadata)
-        return self._update(write.change, write.fields, bodies, record)
 
     def _read_back(self, change: Change) -> Record | None:
         try:
