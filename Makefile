@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One more than there are cores: a third of the time the tests wait.
 PYTEST := $(BIN)/python -m pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help demo test soak bench mutants check format lock clean
+.PHONY: help demo test soak bench mutants check format reference docs lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,17 @@ format: $(VENV)/.installed  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+reference: $(VENV)/.installed  ## Write the page of all commands anew, after one has changed
+	$(BIN)/python -m tests.docs.reference
+
+docs: $(VENV)/.installed  ## Build the site of the documentation into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	$(BIN)/zensical build
+
 lock: $(VENV)/.installed  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" --extra dev pyproject.toml -o requirements-dev.lock
+	echo zensical | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" - -o requirements-docs.lock
 
 clean:  ## Remove what was installed and generated
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo mutants dist build
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo mutants dist build
