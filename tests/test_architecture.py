@@ -212,7 +212,7 @@ def test_permanent_deletion_does_not_exist() -> None:
 
 # What is installed
 
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-docs.lock"]
 _PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)(\[[a-z,]+\])?==[^\s;]+( ; [^\\]+)?( \\)?$")
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from reconcile.cli import cli
 from reconcile.errors import ExitCode
@@ -20,13 +21,9 @@ What `reconcile COMMAND --help` says, for reading. Settings that have no flag ar
 def commands_page() -> str:
     """The page as the command line has it now."""
     parts = [_HEAD]
-    with click.Context(cli, info_name="reconcile") as root:
-        for name in cli.list_commands(root):
-            command = cli.get_command(root, name)
-            assert command is not None
-            with click.Context(command, info_name=name, parent=root, max_content_width=100) as context:
-                context.terminal_width = 100
-                parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    for name in cli.list_commands(click.Context(cli)):
+        said = CliRunner().invoke(cli, [name, "--help"], prog_name="reconcile", terminal_width=100).output
+        parts.append(f"## {name}\n\n```text\n{said.strip()}\n```\n")
     codes = "\n".join(f"| {int(code)} | {code.meaning} |" for code in ExitCode)
     parts.append(
         "## Exit codes\n\nWhere several hold: 1, then 130 and 143, 8, 4, 5, 3.\n\n"
