@@ -135,7 +135,9 @@ class Applier:
             self._mode,
             settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes},
         )
-        directory.look(pilot.changes[0].uid)
+        # Everything that any kind of answer shows of it: what a user hides, the list may not.
+        directory.find(pilot.changes[0].uid)
+        directory.rely_on_list(unproven - directory.shows("get"))
         self._uncompared |= self._fields_in(unproven - directory.looks_show())
         unseen = unproven - directory.looks_show()
         for group in sorted(unproven):

@@ -172,8 +172,11 @@ class Upserter:
             # Taken and not kept: the record moved all the same, and by us.
             lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
             return Settled(Outcome.REJECTED, lost, record.moved_at), record
-        unseen = sorted({name.split(".", 1)[0] for name in proof.unshown})
-        detail = f"unconfirmed: no answer shows {', '.join(unseen)}" if unseen else ""
+        unseen = _groups(proof.unshown)
+        detail = f"unconfirmed: no answer shows {unseen}" if unseen else ""
+        left_out = _groups(name for name in write.change.fields if name not in terms.compared)
+        if left_out:
+            detail = f"unproven: {left_out} is not written, because no answer shows it"
         left = fingerprint(record.values, terms.visible)
         return Settled(Outcome.APPLIED, detail, record.moved_at, left), record
 
@@ -219,6 +222,10 @@ class Upserter:
         lists = self._directory.reactivate([change.uid])
         gone = change.uid in lists.get("notFound", ())
         return Settled(Outcome.REJECTED, short(taken)) if gone else None
+
+
+def _groups(fields: Iterable[str]) -> str:
+    return ", ".join(sorted({name.split(".", 1)[0] for name in fields}))
 
 
 def short(error: DirectoryError) -> str:

@@ -25,6 +25,7 @@ __all__ = ["Directory", "Unknown"]
 
 T = TypeVar("T")
 _SEARCH_PAGES = 2  # a uid that begins more than a thousand others is not looked for further
+_LOOKS_AT_FIRST = 3  # before a first page that keeps changing is taken for a broken list
 _WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
 
 
@@ -73,17 +74,25 @@ class Directory:
         """
         Find out whether pages are counted from 1 or from 0, and give the first one.
 
-        The vendor's documentation says 1, an older one 0: counted wrongly, a walk misses a thousand users.
+        The vendor's documentation says 1, an older one 0: counted wrongly, a walk misses a thousand users. So where
+        page 0 shows nothing new, as a page that was given for another would, one of them is asked for again.
+        Raises: DirectoryStopped when it is another one each time.
         """
-        one = self._list(1)
-        try:
-            zero = self._list(0)
-        except ChangeRejected:
-            return one
-        if {user.uid for user in zero}.isdisjoint(user.uid for user in one) and zero:
-            self.first_page = 0
-            return zero
-        return one
+        for _ in range(_LOOKS_AT_FIRST):
+            one = self._list(1)
+            try:
+                zero = self._list(0)
+            except ChangeRejected:
+                return one
+            if zero and _are_apart(zero, one):
+                self.first_page = 0
+                return zero
+            is_sure = not _are_apart(one, self._list(1)) if one else not self._list(0)
+            if is_sure:
+                return one
+        raise DirectoryStopped(
+            "the first page of the list is another one each time it is asked for", hint="check cometchat.base_url"
+        )
 
     def pages(self, *, deactivated: bool = False, is_news: IsNews | None = None) -> Iterator[list[DirectoryUser]]:
         """
@@ -124,7 +133,7 @@ class Directory:
 
     def rely_on_list(self, groups: Iterable[str]) -> None:
         """Have every look take these groups (tags, metadata) from the list, where a single user hides them."""
-        self._from_list = frozenset(groups) & self.shows("list")
+        self._from_list |= frozenset(groups) & self.shows("list")
 
     def looks_show(self) -> frozenset[str]:
         """The groups that a look is known to carry, from the user itself or from the list."""
@@ -248,6 +257,10 @@ class Directory:
             news = shown - self.witnesses.keys()
             if news and not self._unnamed([user.uid.lower()]):
                 self.witnesses.update(dict.fromkeys(news, user.uid.lower()))
+
+
+def _are_apart(one: Iterable[DirectoryUser], other: Iterable[DirectoryUser]) -> bool:
+    return {user.uid for user in one}.isdisjoint(user.uid for user in other)
 
 
 def _which(*, deactivated: bool) -> tuple[tuple[str, str], ...]:

@@ -90,6 +90,38 @@ def test_metadata_that_is_taken_away_to_lose_a_key_comes_back(
     assert sandbox.users()["kea"]["metadata"] == ({"logins": "7"} if applied.code == 0 else held)
 
 
+@pytest.mark.parametrize("held", [{}, {"country": "NZ"}], ids=["nobody has either", "one has metadata"])
+def test_tags_that_the_list_alone_shows_are_written_though_nobody_has_any(
+    shell: Shell, sandbox: Sandbox, held: dict[str, str]
+) -> None:
+    """The first write proves where they are seen; once they were left out of the rest, which was called applied."""
+    uids = ("kea", "kiwi", "tui")
+    made = {"metadata": held, "createdAt": 1_600_000_000}
+    sandbox.load_users({"uid": uid, "name": uid.title(), **made} for uid in uids)
+    sandbox.switch(get_tags="hidden", echo_tags="hidden", get_metadata="hidden", echo_metadata="hidden")
+    shell.write("users.csv", "id,name,tags,country\n" + "".join(f"{uid},{uid.title()},a|b,NZ\n" for uid in uids))
+    shell.write("empty.toml", "")
+    maps = ("uid=id", "name=name", "tags=tags", "metadata.country=country")
+    flags = (*(part for pair in maps for part in ("--map", pair)), "--set", "cometchat.app_id=demo")
+    applied = shell("apply", "--yes", "--json", "--config", "empty.toml", "--source", "users.csv", *flags)
+
+    assert applied.code == 0, applied.out
+    assert {uid: sandbox.users()[uid]["tags"] for uid in uids} == {uid: ["a", "b"] for uid in uids}
+
+
+def test_a_first_page_that_is_shown_for_another_does_not_hide_who_is_switched_off(
+    world: Shell, sandbox: Sandbox
+) -> None:
+    """Once the pages were then counted from 1 where they begin at 0, and a create woke who nobody had seen."""
+    before = sandbox.users()["asleep"]
+    sandbox.switch(page_zero="zero_based", create_over_deactivated="revive")
+    sandbox.fault("repeat_page", method="GET", path="/users", times=2)
+    applied = world("apply", "--yes", "--json", *flags())
+
+    assert applied.code == 0, applied.out
+    assert sandbox.users()["asleep"] == before
+
+
 def test_a_list_without_an_end_is_refused(world: Shell, sandbox: Sandbox) -> None:
     """A service that repeats its last page for ever is not believed."""
     sandbox.switch(past_end="last_page")
