@@ -24,6 +24,7 @@ from reconcile.report.metrics import render_metrics
 from reconcile.run import Run
 from reconcile.store.artifacts import prune, replacing
 from reconcile.store.state import RunRow
+from reconcile.watermarks import advance
 
 __all__ = ["reported"]
 
@@ -92,7 +93,7 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
     try:
         row = msgspec.structs.replace(row, writes=run.state.intents(run.id))
         run.state.finish(row, msgspec.json.encode(report))
-        _learn(run, ledger, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
+        _learn(run, ledger, report, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
         _let_go(run)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
@@ -120,12 +121,14 @@ def _is_cut_by_bug(report: Report) -> bool:
     return is_bug and bool(report.outcomes and report.outcomes[Outcome.NOT_ATTEMPTED])
 
 
-def _learn(run: Run, ledger: Ledger, *, is_good: bool) -> None:
-    """Let the next run be held against this one, if it was a good one."""
+def _learn(run: Run, ledger: Ledger, report: Report, *, is_good: bool) -> None:
+    """Let the next run be held against this one, if it was a good one, and begin where it ended."""
     if not is_good:
         run.state.drop_baseline(run.id)
     elif ledger.baseline is not None and ledger.plan is not None:
         run.state.keep_quarantine(marks_of(ledger.quarantined))
+    if ledger.plan is not None:
+        advance(run, ledger.plan.header, report)
 
 
 def _let_go(run: Run) -> None:

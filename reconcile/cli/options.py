@@ -14,6 +14,7 @@ __all__ = [
     "run_options",
     "see_released_early",
     "settings_options",
+    "since_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,6 +59,15 @@ output_options = _stack(_OUTPUT)
 run_options = _stack(_RUN)
 release_option = click.option(
     "--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass, this once."
+)
+
+
+since_option = click.option(
+    "--since",
+    is_flag=False,
+    flag_value="",
+    metavar="[VALUE]",
+    help="Read only what changed: since the last run that left nobody out of step, or since VALUE.",
 )
 
 

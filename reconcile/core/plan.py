@@ -98,12 +98,18 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class PlanSource(msgspec.Struct, frozen=True):
-    """The export that a plan was made from. `location` carries no secret."""
+    """
+    The export that a plan was made from. `location` carries no secret.
+
+    `since` is where a part of it begins; `mark` how far it was seen, where a run that leaves nobody may say so.
+    """
 
     location: str
     rows: int
     sha256: str | None
     as_of: str | None
+    since: str | None = None
+    mark: str | None = None
 
 
 class PlanHeader(msgspec.Struct, frozen=True):

@@ -38,9 +38,13 @@ def _families(report: Report, last_success: str | None) -> Iterator[_Family]:
     last = None if last_success is None else _unix(last_success)
     yield "last_success_timestamp_seconds", "When a run last ended with exit code 0.", [({}, last)]
     yield "duration_seconds", "How long the last run took.", [({}, ended - began)]
-    rows = {"valid": report.source.valid, "quarantined": report.source.quarantined}
+    is_part = report.source.since is not None
+    yield "partial", "Whether the last run read only what changed in the source.", [({}, is_part)]
+    # What a part has is no number of the whole: nobody is to be told that all other users are gone.
+    rows = {} if is_part else {"valid": report.source.valid, "quarantined": report.source.quarantined}
+    found = {} if is_part else msgspec.to_builtins(report.drift)
     yield "source_rows", "Rows of the source.", _by("state", rows)
-    yield "users", "Users by what was found of them.", _by("situation", msgspec.to_builtins(report.drift))
+    yield "users", "Users by what was found of them.", _by("situation", found)
     planned = msgspec.to_builtins(report.plan)
     held = planned.pop("held")
     yield "planned_changes", "Changes of the plan, held ones too.", _by("action", planned)

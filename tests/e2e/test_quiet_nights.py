@@ -52,7 +52,9 @@ def test_a_quiet_night_costs_the_walk_and_a_fixed_few_requests(
     assert len(log) == sum(result.json["requests"][group] for group in ("core", "standard"))
 
 
-def test_the_cost_of_a_quiet_night_does_not_grow_with_what_was_done_before(settled: Shell, sandbox: Sandbox) -> None:
+def test_the_cost_of_a_quiet_night_does_not_grow_with_what_was_done_before(
+    settled: Shell, sandbox: Sandbox
+) -> None:
     """The tenth is as cheap as the first."""
     counts = []
     for _ in range(4):
