@@ -12,8 +12,9 @@ from reconcile.core.watermark import View, Watermark, before, fingerprint, later
 from reconcile.errors import ExitCode, SettingsError
 from reconcile.run import Run, Step
 from reconcile.settings import Settings, seconds_of
+from reconcile.store.state import StateReader
 
-__all__ = ["advance", "check_mark", "drop", "view"]
+__all__ = ["advance", "check_mark", "drop", "kept_in", "view"]
 
 log = structlog.get_logger()
 
@@ -23,7 +24,7 @@ _IN_FULL = frozenset({"applied", "in_step"})  # the verdicts after which nobody 
 
 def view(run: Run) -> tuple[View, Watermark | None]:
     """Say what this run reads of its source, and what is kept from earlier ones. Raises: SettingsError."""
-    kept, since = _kept(run), run.settings.source.since
+    kept, since = kept_in(run.state), run.settings.source.since
     if run.options.since is None or run.reached.step is not Step.PLANNING:
         return View(), kept
     app = run.settings.cometchat
@@ -61,7 +62,7 @@ def advance(run: Run, made: PlanHeader, report: Report) -> None:
     if source.since is None:
         moved = Watermark(source.mark, settings, run.id, run.started_at.isoformat())
     else:
-        kept = _kept(run)
+        kept = kept_in(run.state)
         if kept is None or kept.settings != settings:
             return
         moved = msgspec.structs.replace(kept, mark=later(source.mark, kept.mark))
@@ -74,6 +75,7 @@ def drop(run: Run) -> None:
     run.state.remember(_WATERMARK, "", run.today())
 
 
-def _kept(run: Run) -> Watermark | None:
-    text = run.state.remembered(_WATERMARK)
+def kept_in(state: StateReader) -> Watermark | None:
+    """Give the watermark; None where there is none."""
+    text = state.remembered(_WATERMARK)
     return msgspec.json.decode(text, type=Watermark) if text else None

@@ -451,6 +451,14 @@ def test_a_server_is_asked_for_what_changed(
     assert str(since(result)).replace("T", " ").startswith(OVERLAP)
 
 
+def test_the_doctor_knows_the_watermark(hours: Hours) -> None:
+    """And what the last run was that read everything."""
+    run_id = hours.reader.runs()[0].run_id
+    findings = {finding["what"]: finding["words"] for finding in hours.run("doctor").json["findings"]}
+
+    assert f"watermark of --since is {MARK}, and run {run_id} was the last" in findings["state"]
+
+
 def test_everything_left_of_such_a_run_is_there(hours: Hours) -> None:
     """A part has the same files as a whole."""
     hours.rename("u7")
