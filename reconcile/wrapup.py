@@ -19,7 +19,7 @@ from reconcile.errors import (
 )
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
-from reconcile.report import write_reports
+from reconcile.report.files import write_reports
 from reconcile.report.metrics import render_metrics
 from reconcile.run import Run
 from reconcile.store.artifacts import prune, replacing

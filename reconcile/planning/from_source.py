@@ -6,13 +6,14 @@ from collections.abc import Collection
 
 import msgspec
 
+from reconcile.core.changes import class_counts, list_changes, without_stuck
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import bases_of
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, judge_changes
 from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
-from reconcile.core.plan import PlanSource, class_counts, list_changes, without_stuck
+from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
 from reconcile.fetch import NOTHING, Fetched, fetch
 from reconcile.intake import believe, check_roles, freshness, note, read
