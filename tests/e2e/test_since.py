@@ -2,7 +2,9 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from reconcile.store.state import StateReader
 from tests.conftest import Result, Shell
 from tests.databases import Server
 from tests.e2e.test_metrics import samples
+from tests.scale import dice, how_many
 
 SETTINGS = """\
 [cometchat]
@@ -466,3 +469,64 @@ def test_everything_left_of_such_a_run_is_there(hours: Hours) -> None:
 
     names = {path.name for path in (hours.shell.folder / folder).iterdir()}
     assert names == {"plan.jsonl.gz", "report.json", "report.html", "report.md", "changes.csv", "quarantine.csv"}
+
+
+class Day:
+    """A day of hours over a table that people change, some of them late, and a service that refuses some writes."""
+
+    def __init__(self, hours: Hours, random: Random) -> None:
+        self.hours = hours
+        self.random = random
+        self.now = datetime.fromisoformat(MARK)
+        self.gone: set[str] = set()
+
+    def hour(self) -> None:
+        """Let people change rows, and one run look at them, in whatever weather."""
+        self.now += timedelta(hours=1)
+        for _ in range(self.random.randrange(4)):
+            self.change()
+        refused = [f"u{n}" for n in self.random.sample(range(USERS), self.random.choice([0, 0, 3, 20]))]
+        for uid in refused:
+            self.hours.sandbox.fault(
+                "status", method="PUT", path=f"/users/{uid}", code=400, error="ERR_BAD_REQUEST"
+            )
+        flags = self.random.choice([(), (), ("--limit", "1"), ("--set", "guards.update={percent=0, floor=1}")])
+        result = self.hours.shell("apply", "--yes", "--json", "--since", *flags)
+        self.hours.sandbox.clear_faults()
+        assert result.code in {0, 4, 5}, (result.out, result.err)
+        assert result.json["plan"]["deactivate"] == 0
+
+    def change(self) -> None:
+        """Change, add or delete one row."""
+        # Some were stamped before the last run and committed after it, but within the overlap.
+        late = timedelta(hours=self.random.randrange(2), minutes=self.random.randrange(10))
+        stamp = (self.now - late).isoformat(" ")
+        uid = f"u{self.random.randrange(USERS)}"
+        match self.random.randrange(4):
+            case 0:
+                self.hours.execute("delete from users where id = ?", uid)
+                self.gone.add(uid)
+            case 1:
+                self.hours.add((f"n{self.random.randrange(10**9)}", "New", "default", stamp))
+            case _:
+                name = f"Robin {self.random.randrange(10**6)}"
+                self.hours.execute("update users set name = ?, moved = ? where id = ?", name, stamp, uid)
+
+
+@pytest.mark.parametrize("case", range(how_many(4, soak=100)))
+def test_whatever_happens_in_a_day_of_hours_the_last_good_one_leaves_nobody_behind(
+    hours: Hours, case: int
+) -> None:
+    """Refused, held, limited, late: what changed is brought in step in the end, and who left the source stays."""
+    day, outside = Day(hours, dice(case)), hours.sandbox.users()["outside"]
+    for _ in range(8):
+        day.hour()
+    hours.apply("--since")
+    users = hours.sandbox.users()
+    with closing(sqlite3.connect(hours.path)) as database:
+        rows = dict(database.execute("select id, name from users").fetchall())
+
+    assert {uid: users[uid]["name"] for uid in rows} == rows
+    assert not [uid for uid in day.gone if users[uid].get("deactivatedAt")]
+    assert users["outside"] == outside
+    assert hours.apply().json["drift"]["in_step"] == len(rows)
