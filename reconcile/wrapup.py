@@ -1,6 +1,7 @@
 """However a run ends: its report is written, the state file knows, and old runs are let go."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 # What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
 _NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
+_FROM_SOURCE = frozenset({"plan", "apply"})  # what reads the source for everybody in it
 _UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
 
 
@@ -108,9 +110,12 @@ def _publish(run: Run, report: Report) -> None:
     is_dry = report.command == "plan"
     try:
         good = [row for row in run.state.runs() if row.exit_code == 0 and (row.command == "plan") is is_dry]
-        last = max((row.finished_at for row in good if row.finished_at), default=None)
+        whole = [row for row in good if row.since is None and row.command in _FROM_SOURCE]
+        last, last_whole = (
+            max((row.finished_at for row in rows if row.finished_at), default=None) for rows in (good, whole)
+        )
         with replacing(Path(run.settings.run.metrics), mode=0o644) as file:
-            file.write(render_metrics(report, last).encode())
+            file.write(render_metrics(report, last, last_whole).encode())
     except StateError as error:
         log.error("metrics.not_written", message=error.message, hint=error.hint)
 
@@ -132,12 +137,16 @@ def _learn(run: Run, ledger: Ledger, report: Report, *, is_good: bool) -> None:
 
 
 def _let_go(run: Run) -> None:
-    """Keep so many runs that wrote, and so many that did not; unfinished ones always stay."""
+    """
+    Keep so many runs that wrote, and so many that did not; unfinished ones always stay.
+
+    Runs over a part of the source are counted apart, so that the hours do not push out the nights.
+    """
     done = [row for row in run.state.runs() if row.state in {"finished", "superseded"}]
     old = [
         row.run_id
-        for kind in (True, False)
-        for row in [row for row in done if bool(row.writes) is kind][run.settings.run.keep :]
+        for kind in product((True, False), repeat=2)
+        for row in [row for row in done if (row.writes > 0, row.since is None) == kind][run.settings.run.keep :]
     ]
     if old:
         prune(run.settings.run_dir, old)
