@@ -112,9 +112,18 @@ def require_source(settings: Settings) -> Problems:
     return []
 
 
-def require_since(settings: Settings, asked: str, *, expects_rows: bool) -> Problems:
-    """Say what is missing to read only what changed, since `asked` where that is given; empty when nothing is."""
-    source, problems = settings.source, []
+def require_since(settings: Settings, asked: str | None, *, reads: bool, expects_rows: bool) -> Problems:
+    """
+    Say what is missing to read only what changed, since `asked` where that is not empty; nothing where it is None.
+
+    `reads` is whether the run reads its source at all.
+    """
+    source = settings.source
+    problems: Problems = []
+    if asked is None:
+        return problems
+    if not reads:
+        problems.append(("--since goes with a plan that is made now", "leave it out, or leave out RUN"))
     if not source.is_database:
         problems.append(("--since goes with a database: a file is read whole anyway", "leave the flag out"))
     elif not source.since.column:

@@ -164,6 +164,8 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
 
 def configure_for_host() -> None:
     """Have the log go where the host's does, as JSON lines; a host that has set structlog up gets its events."""
+    import structlog  # noqa: PLC0415 - as above
+
     if structlog.is_configured():
         return
     configure(form="json", level="debug")

@@ -39,10 +39,9 @@ def run_and_tell(
     begin = stage or Stage(Step.PLANNING)
     reads_source = again is None and begin.step in {Step.PLANNING, Step.RETRYING}
     problems = require_app(settings) + (require_source(settings) if reads_source else [])
-    if again is None and options.since is not None:
-        problems += require_since(settings, options.since, expects_rows=options.expect_rows is not None)
-        if not reads_source:
-            problems.append(("--since goes with a plan that is made now", "leave it out, or leave out RUN"))
+    if again is None:
+        expects_rows = options.expect_rows is not None
+        problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile import ReconcileError, apply
 from reconcile.core.watermark import Watermark
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import StateReader
@@ -467,6 +468,16 @@ def test_the_hours_do_not_push_out_the_nights(hours: Hours) -> None:
 
     assert {row["run_id"] for row in rows if row["since"] is None} == set(nights)
     assert [row["since"] for row in rows if row["since"]] == [OVERLAP] * 2
+
+
+def test_the_functions_take_it_too(hours: Hours) -> None:
+    """Empty it is the flag without a value; what makes no sense is refused as it is on the command line."""
+    hours.rename("u7")
+    applied = apply(since="")
+
+    assert (applied.report.source.since, applied.is_done, hours.mark) == (OVERLAP, True, LATER)
+    with pytest.raises(ReconcileError, match="goes with a plan that is made now"):
+        apply(applied.run_id, since="")
 
 
 def test_the_doctor_knows_the_watermark(hours: Hours) -> None:
