@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from reconcile import ReconcileError, apply
 from reconcile.core.watermark import Watermark
@@ -472,6 +473,7 @@ def test_the_hours_do_not_push_out_the_nights(hours: Hours) -> None:
 
 def test_the_functions_take_it_too(hours: Hours) -> None:
     """Empty it is the flag without a value; what makes no sense is refused as it is on the command line."""
+    structlog.reset_defaults()  # what the commands of the fixture had set up
     hours.rename("u7")
     applied = apply(since="")
 
