@@ -157,6 +157,7 @@ def measure(folder: Path) -> tuple[dict[str, Any], float, float, float]:
         "COMETCHAT_BASE_URL": "http://127.0.0.1:1/v3",
         "COMETCHAT_APP_ID": "benchmark",
         "COMETCHAT_API_KEY": "no-key",
+        "XDG_STATE_HOME": str(folder / "state"),  # its lock is nobody else's
     }
     command = [sys.executable, "-m", "benchmarks.plan", "--plan", str(folder)]
     began = perf_counter()

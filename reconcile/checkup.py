@@ -21,6 +21,7 @@ from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import State, StateReader
+from reconcile.watermarks import kept_in
 
 __all__ = ["Finding", "examine"]
 
@@ -102,8 +103,14 @@ def _state(settings: Settings) -> tuple[str, str, str]:
     if not path.exists():
         return "warn", "none yet: no shrink guard before the first run", "keep the run directory between runs"
     State(path, settings.cometchat.app_id).close()
-    good = window(StateReader(path).baselines())
-    return "ok", f"{path}, bound to this app; {_measure(good)}", ""
+    reader = StateReader(path)
+    words = f"{path}, bound to this app; {_measure(window(reader.baselines()))}"
+    kept = kept_in(reader)
+    if kept is not None:
+        words += (
+            f"; the watermark of --since is {kept.mark}, and run {kept.full_run} was the last that read everything"
+        )
+    return "ok", words, ""
 
 
 def _measure(good: tuple[Baseline, ...]) -> str:

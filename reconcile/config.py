@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date, time, timedelta
 from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
@@ -19,12 +19,13 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from reconcile.core.watermark import is_value
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
 from reconcile.logs import remember_secret
-from reconcile.settings import MAPPABLE, Secret, Settings, seconds_of
+from reconcile.settings import MAPPABLE, Secret, Settings, Since, seconds_of
 
-__all__ = ["Flags", "api_key", "load", "require_app", "require_source"]
+__all__ = ["Flags", "api_key", "load", "require_app", "require_since", "require_source"]
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     info.name: info.type
@@ -106,7 +107,36 @@ def require_source(settings: Settings) -> Problems:
         return [("a database needs a query or a table", 'set source.query = "select ..." or source.table')]
     if not source.is_database and (source.query or source.table):
         return [("source.query goes with a database URL, not with a file", "remove it, or name a database")]
+    if not source.is_database and source.since.column:
+        return [("source.since goes with a database URL: a file is read whole anyway", "remove it")]
     return []
+
+
+def require_since(settings: Settings, asked: str | None, *, reads: bool, expects_rows: bool) -> Problems:
+    """
+    Say what is missing to read only what changed, since `asked` where that is not empty; nothing where it is None.
+
+    `reads` is whether the run reads its source at all.
+    """
+    source = settings.source
+    problems: Problems = []
+    if asked is None:
+        return problems
+    if not reads:
+        problems.append(("--since goes with a plan that is made now", "leave it out, or leave out RUN"))
+    if not source.is_database:
+        problems.append(("--since goes with a database: a file is read whole anyway", "leave the flag out"))
+    elif not source.since.column:
+        problems.append(
+            ("--since needs a column that says when a row changed", 'set source.since = { column = "updated_at" }')
+        )
+    if asked and not is_value(asked):
+        problems.append((f"--since {asked} is neither a time nor a number", "for example 2026-11-27T00:00:00Z"))
+    if expects_rows:
+        problems.append(
+            ("--expect-rows is of the whole export, and --since reads a part", "leave one of them out")
+        )
+    return problems
 
 
 def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
@@ -196,9 +226,16 @@ def _from_pair(pair: str, problems: Problems) -> Tree:
 def _value_of(keys: tuple[str, ...], text: str) -> Any:
     """Read a value as its setting wants it: a text stays as it was written, with or without quotes."""
     value = _toml_value(text)
-    section = _SECTIONS.get(keys[0])
-    kinds = {info.name: info.type for info in msgspec.structs.fields(section)} if section else {}
-    return text if kinds.get(keys[-1]) is str and not isinstance(value, str) else value
+    kind: Any = _SECTIONS.get(keys[0])
+    for key in keys[1:]:
+        kind = _kinds(kind).get(key)
+    return text if kind is str and not isinstance(value, str) else value
+
+
+def _kinds(kind: Any) -> dict[str, Any]:
+    """Give the type of each key of a table that is a struct."""
+    is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    return {info.name: info.type for info in msgspec.structs.fields(kind)} if is_struct else {}
 
 
 def _toml_value(text: str) -> Any:
@@ -272,12 +309,19 @@ def _strangers(path: str, value: Any, default: Any) -> Problems:
 def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
     # A guard that names one of its numbers keeps the others.
     if isinstance(value, dict) and isinstance(info.default, msgspec.Struct):
-        value = {**msgspec.to_builtins(info.default), **value}
-    if info.type is str and isinstance(value, bool | int | float):
-        value = str(value)
-    if info.type is str and isinstance(value, date | time):
-        value = value.isoformat()
+        kinds = _kinds(info.type)
+        given = {key: _as_text(inner) if kinds[key] is str else inner for key, inner in value.items()}
+        value = {**msgspec.to_builtins(info.default), **given}
+    if info.type is str:
+        value = _as_text(value)
     return msgspec.convert(value, info.type, strict=not isinstance(value, str))
+
+
+def _as_text(value: Any) -> Any:
+    """Give a number or a time that stands where a text is wanted as the text that it was."""
+    if isinstance(value, bool | int | float):
+        return str(value)
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def _shown(default: Any) -> str:
@@ -328,12 +372,28 @@ def _impossible(settings: Settings) -> Problems:
         check(isfinite(number) and number >= 0, f"{path} is not a number from 0 up", "a large one lets all pass")
     check(settings.run.keep > 0, "run.keep is not positive", "how many runs to keep, for example 30")
     check(len(settings.source.delimiter) <= 1, "source.delimiter is not one character", 'for example ";"')
+    problems += _since_problems(settings.source.since)
     for name, text in (
         ("source.timeout", settings.source.timeout),
         ("policy.plan_max_age", settings.policy.plan_max_age),
         ("limits.deadline", limits.deadline),
     ):
         problems += _refusal(lambda text=text: seconds_of(text), name)  # type: ignore[misc]
+    return problems
+
+
+def _since_problems(since: Since) -> Problems:
+    problems = _refusal(lambda: since.step, "source.since.overlap")
+    if not problems and isinstance(since.step, timedelta) and since.step < timedelta(seconds=1):
+        problems.append(("source.since.overlap is shorter than a second", 'longer than any transaction: "10m"'))
+    full_every = _refusal(lambda: seconds_of(since.full_every), "source.since.full_every")
+    if not full_every and not seconds_of(since.full_every):
+        full_every = [("source.since.full_every is no duration", 'how often all is read, for example "7d"')]
+    problems += full_every
+    if since.query and not since.column:
+        problems.append(("source.since.query goes with source.since.column", "name the column that it compares"))
+    if since.query and len(since.parts) == 1:
+        problems.append(("source.since.query has no :since in it", "... where updated_at >= :since"))
     return problems
 
 

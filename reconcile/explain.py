@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from reconcile.cometchat.directory import Directory
 from reconcile.core.cells import arrow
+from reconcile.core.changes import list_changes, without_stuck
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import Desired, actual_frame, actual_table, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
-from reconcile.core.plan import list_changes, without_stuck
 from reconcile.core.trace import Explanation, rows_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading

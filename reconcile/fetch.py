@@ -20,7 +20,7 @@ from reconcile.core.frame import actual_frame, actual_table
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
-__all__ = ["Fetched", "fetch", "hidden_groups", "managed_groups"]
+__all__ = ["NOTHING", "Fetched", "fetch", "hidden_groups", "managed_groups"]
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ Tick = Callable[[int], None]
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """
-    How the directory was read: `way` is `walk` or `by_uid`, `pages` those of the walk of the active.
+    How the directory was read: `way` is `walk`, `by_uid` or `nothing`, `pages` those of the walk of the active.
 
     `hidden` are the groups (tags, metadata) that a look at a single user does not show, `unproven` those
     that no row showed at all; `witnesses` names a user each that showed a group;
@@ -71,6 +71,9 @@ class Fetched:
             for group in sorted(self.hidden)
         ]
         return notes
+
+
+NOTHING = Fetched("nothing", 0, frozenset(), frozenset(), {}, is_list_blind=False)
 
 
 def fetch(

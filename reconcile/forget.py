@@ -20,7 +20,8 @@ from reconcile.core.plan import Change, PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.users import fold_uid
 from reconcile.errors import PlanError, SettingsError
-from reconcile.report import REPORT_FILES, render
+from reconcile.report import REPORT_FILES
+from reconcile.report.files import render
 from reconcile.report.tables import read_quarantine
 from reconcile.run import World
 from reconcile.settings import Settings

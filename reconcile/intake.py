@@ -16,21 +16,24 @@ from reconcile.core.frame import Desired, Quarantined, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.report import SourceCounts
-from reconcile.core.shape import empty_shares, mark_of
+from reconcile.core.shape import empty_shares, mark_of, without_collided
 from reconcile.core.sketch import fingerprint, sketch_of
 from reconcile.core.source_guards import (
     Shape,
     SourceLimits,
     judge_checksum,
+    judge_clocks,
     judge_history,
     judge_quarantine,
     judge_source,
 )
+from reconcile.core.watermark import View, Watermark
 from reconcile.errors import SourceError
 from reconcile.ledger import Ledger
 from reconcile.run import Run
 from reconcile.settings import mapping_for
 from reconcile.sources import Export, read_export
+from reconcile.watermarks import check_mark, view
 
 __all__ = ["believe", "check_roles", "freshness", "note", "read"]
 
@@ -41,17 +44,29 @@ _CHECKSUM = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?\S.*)?")  # a line of s
 
 
 def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
-    """Read the export and check every row. Raises: SourceError, SettingsError."""
+    """Read the export, or what changed in it, and check every row. Raises: SourceError, SettingsError."""
     source, now = run.settings.source, run.world.now()
-    ledger.source = SourceCounts(location=source.shown)
-    export = read_export(source, lambda columns: mapping_for(run.settings, columns), now.timestamp())
+    part, kept = view(run)
+    changed_by = None if part.since is None else source.since.column
+    ledger.source = SourceCounts(location=source.shown, since=part.since, changed_by=changed_by)
+    export = read_export(source, lambda columns: mapping_for(run.settings, columns), now.timestamp(), part.since)
+    check_mark(run.settings, export.mark)
+    ledger.mark = export.mark if part.advances else None
     desired = desire(export.frame, export.mapping, export.ragged)
+    if part.since is not None:
+        desired = without_collided(desired, run.state.quarantine() or ())
     # Else what columns on the way took stays with Arrow: 60 MiB for a million rows, and for good.
     pa.default_memory_pool().release_unused()
     # No export is true in times to come: nobody would be newer than such a one.
     as_of = min(datetime.fromtimestamp(export.as_of_unix_s, UTC), now.replace(microsecond=0))
-    note(run, ledger, desired, SourceCounts(source.shown, sha256=export.sha256, as_of=as_of.isoformat()))
-    ledger.notes += [*export.notes, *_age_note((now - as_of).total_seconds())]
+    note(
+        run,
+        ledger,
+        desired,
+        msgspec.structs.replace(ledger.source, sha256=export.sha256, as_of=as_of.isoformat()),
+    )
+    ledger.notes += [*_part_notes(ledger.source, part, kept), *export.notes]
+    ledger.notes += _age_note((now - as_of).total_seconds())
     if "role" in export.columns and "role" not in export.mapping.fields:
         ledger.notes.append('the source has a column "role" that is not mapped; map it by hand: --map role=role')
     log.info("source.read", rows=desired.rows, quarantined=len(desired.quarantined))
@@ -73,12 +88,16 @@ def freshness(run: Run, as_of: str | None) -> Freshness:
 
 def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
+    now, good = int(run.world.now().timestamp()), window(run.state.baselines())
+    if ledger.source.since is not None:
+        # A part says nothing about the whole, and is no measure for the next one.
+        _refuse_held(run, ledger, judge_clocks(export.as_of_unix_s, good, now_unix_s=now))
+        return
     empty = empty_shares(export.frame, export.mapping)
     sketch = _sketch(run, desired)
     shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty, sketch)
-    limits, now = _limits(run), int(run.world.now().timestamp())
+    limits = _limits(run)
     present = set(arrow(desired.users["uid"]).to_pylist()) if limits.sentinels else set()
-    good = window(run.state.baselines())
     beside = judge_history(shape, limits, good)
     ledger.baseline = Baseline(
         run.id,
@@ -145,6 +164,17 @@ def _checksum(run: Run, export: Export) -> tuple[GuardVerdict, ...]:
         lines = []
     found = _CHECKSUM.fullmatch(lines[0]) if len(lines) == 1 else None
     return (judge_checksum(export.sha256, found[1].lower() if found else None, str(file)),)
+
+
+def _part_notes(source: SourceCounts, part: View, kept: Watermark | None) -> list[str]:
+    if part.why:
+        return [f"all of the source was read although --since asks for a part: {part.why}"]
+    if kept is None or part.since is None:
+        return []
+    return [
+        f"only rows with {source.part} were read, and the users of those rows looked at; who left the source, and what "
+        f"moved in CometChat alone, shows where all is read, as last in run {kept.full_run}"
+    ]
 
 
 def _age_note(age_s: float) -> list[str]:

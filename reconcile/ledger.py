@@ -54,6 +54,7 @@ class Ledger:
     newly_quarantined: int | None = None
     matched: int | None = None
     deactivated_outside: int | None = None
+    mark: str | None = None
     applying: bool = False
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
@@ -137,7 +138,7 @@ class Ledger:
             finished_at=run.world.now().isoformat(timespec="seconds"),
             exit_code=int(code),
             verdict=verdict,
-            headline=headline(verdict, self.plan_counts, outcomes, laws[0] if laws else ""),
+            headline=headline(verdict, self.plan_counts, outcomes, laws[0] if laws else "", part=self.source.part),
             source=self.source,
             directory=self.directory,
             drift=self.drift,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reconcile import pipeline
-from reconcile.config import Flags, environment, load, require_app, require_source
+from reconcile.config import Flags, environment, load, require_app, require_since, require_source
 from reconcile.core.plan import plain
 from reconcile.core.report import Report
 from reconcile.errors import ExitCode, NotDone, SettingsError
@@ -123,19 +123,25 @@ def plan(
     accept_source: bool = False,
     expect_rows: int | None = None,
     require_state: bool = False,
+    since: str | None = None,
 ) -> Result:
     """
     Find out what would have to change, and write nothing to CometChat.
 
     `config` is a settings file; `settings` goes above it and above the environment, with the file's keys, dotted
     or as tables: {"source.location": "users.csv", "fields": {"name": "full_name"}}. `environ` stands in for the
-    process's own environment, where the API key is looked for. The other arguments are the command's flags.
+    process's own environment, where the API key is looked for. The other arguments are the command's flags; an empty
+    `since` is the flag without a value.
 
     Raises: ReconcileError where no run could be opened (settings, key, lock, state). What ends a run later is in
     its report.
     """
     options = Options(
-        release=release or {}, accept_source=accept_source, expect_rows=expect_rows, require_state=require_state
+        release=release or {},
+        accept_source=accept_source,
+        expect_rows=expect_rows,
+        require_state=require_state,
+        since=since,
     )
     given = _settings(config, settings, environ)
     return _carry_out("plan", given, options, pipeline.plan, Stage(Step.PLANNING), environ)
@@ -153,6 +159,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
     accept_mapping: bool = False,
     expect_rows: int | None = None,
     require_state: bool = False,
+    since: str | None = None,
 ) -> Result:
     """
     Make the changes: exactly the plan of the run `run_id` (or a path to one); without it, plan and apply in one go.
@@ -167,6 +174,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
         accept_mapping=accept_mapping,
         expect_rows=expect_rows,
         require_state=require_state,
+        since=since,
     )
     given = _settings(config, settings, environ)
     stage = Stage(Step.PLANNING)
@@ -204,9 +212,9 @@ def _carry_out(
     stage: Stage,
     environ: Mapping[str, str] | None,
 ) -> Result:
-    problems = require_app(settings)
-    if stage.step is Step.PLANNING:
-        problems += require_source(settings)
+    reads_source, expects_rows = stage.step is Step.PLANNING, options.expect_rows is not None
+    problems = require_app(settings) + (require_source(settings) if reads_source else [])
+    problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)

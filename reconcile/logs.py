@@ -15,8 +15,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, TextIO, cast
 from urllib.parse import quote
 
-import structlog
-
 if TYPE_CHECKING:
     # Settings bring the frames along, and a usage error must not wait for pandas.
     from reconcile.settings import Secret
@@ -128,9 +126,6 @@ def _one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return line
 
 
-_plain_exception = structlog.processors.format_exc_info
-
-
 def bind_run(run_id: str) -> None:
     """Have every line from now on bear this run, whichever thread it comes from."""
     _bound["run_id"] = run_id
@@ -138,6 +133,8 @@ def bind_run(run_id: str) -> None:
 
 def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: str = "") -> None:
     """Set the log up. `form` is console or json; `level` one of debug, info, warning, error."""
+    import structlog  # noqa: PLC0415 - an error is told without a log, and soon
+
     stream = stream or sys.stderr
     # No locals in tracebacks: they would show the key.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -145,7 +142,9 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
         _with_run,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(tracebacks) if form == "json" else _plain_exception,
+        structlog.processors.ExceptionRenderer(tracebacks)
+        if form == "json"
+        else structlog.processors.format_exc_info,
         _redacted,
         *_renderers(form, stream),
     ]
@@ -165,6 +164,8 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
 
 def configure_for_host() -> None:
     """Have the log go where the host's does, as JSON lines; a host that has set structlog up gets its events."""
+    import structlog  # noqa: PLC0415 - as above
+
     if structlog.is_configured():
         return
     configure(form="json", level="debug")
@@ -187,6 +188,8 @@ class _Lossy:
 
 
 def _renderers(form: str, stream: TextIO) -> Iterable[Any]:
+    import structlog  # noqa: PLC0415 - as above
+
     if form == "json":
         return (structlog.processors.JSONRenderer(),)
     colors = stream.isatty()

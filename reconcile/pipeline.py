@@ -34,6 +34,7 @@ from reconcile.run import Run, Stage, Step
 from reconcile.store.artifacts import run_folder
 from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
+from reconcile.watermarks import drop
 from reconcile.wrapup import reported
 
 __all__ = ["Confirm", "apply", "plan", "plan_path", "resume"]
@@ -209,6 +210,7 @@ def _remember(run: Run, made: PlanFile, *, exact: bool) -> None:
         return
     if made.header.undoes:
         run.state.remember(_UNDONE, made.header.undoes, run.today())
+        drop(run)
         return
     words = msgspec.json.encode(Declared(run.id, made.header.declared)).decode()
     run.state.remember(DECLARED, words, run.today())
@@ -220,9 +222,11 @@ def _create_roles(run: Run, made: PlanFile) -> None:
     """Create the roles that the settings allow and the plan needs."""
     if not run.settings.roles.create_missing or made.header.undoes:
         return
-    directory = run.directory(())
     due = (change for change in made.changes() if change.guard_class not in made.header.held)
     wanted = {role for change in due if (role := change.after.get("role"))}
+    if not wanted:
+        return
+    directory = run.directory(())
     lacking = sorted(wanted - directory.roles())
     if lacking:
         run.state.creates_roles(run.id, lacking, run.today())

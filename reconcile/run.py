@@ -74,6 +74,7 @@ class Options:
     accept_mapping: bool = False
     expect_rows: int | None = None
     require_state: bool = False
+    since: str | None = None  # read only what changed since then; empty: since the watermark
 
 
 class Step(StrEnum):

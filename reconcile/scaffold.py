@@ -86,6 +86,7 @@ location = <location>
 # encoding = "utf-8"       # a byte-order mark says it, else UTF-8
 # as_of = "2026-01-31T02:00:00Z"   # when the export was true; default: the file's time
 # timeout = "10m"          # a database read that takes longer is given up; "none": never
+# since = { column = "updated_at", overlap = "10m", full_every = "7d" }   # for --since: what says when a row changed
 
 [fields]                   # CometChat field = source column; only these are compared and written
 # Also: { template = "{first} {last}" }, { constant = "x" }, and for ids that CometChat does not take:

@@ -5,6 +5,8 @@ How they come together from flags, environment and file is `reconcile.config`.
 """
 
 import re
+from datetime import timedelta
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +19,13 @@ from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping, Template, Tr
 from reconcile.core.metadata import METADATA_PREFIX
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.users import PROFILE_TEXT
+from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
 __all__ = ["Secret", "Settings", "mapping_for", "seconds_of"]
+
+# What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
+_PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
 
 MAPPABLE = ("uid", *PROFILE_TEXT, "role", "tags")
 
@@ -66,6 +72,29 @@ class CometChat(msgspec.Struct, frozen=True):
         return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
+class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a database says what changed: a column that only grows with each change, and how it is asked by that."""
+
+    column: str = ""
+    query: str = ""
+    overlap: str = "10m"
+    full_every: str = "7d"
+
+    @property
+    def step(self) -> Step:
+        """The overlap: a duration, or a number of the column's own unit. Raises: ValueError."""
+        if re.fullmatch(r"\d+(\.\d+)?", self.overlap):
+            return Decimal(self.overlap)
+        return timedelta(seconds=seconds_of(self.overlap) or 0)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The query, cut at each `:since` that stands in no text, name or comment of it."""
+        cuts = [match.span() for match in _PARAMETER.finditer(self.query) if match[1] is None]
+        starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(self.query)]
+        return tuple(self.query[start:end] for start, end in zip(starts, ends, strict=True))
+
+
 class Source(msgspec.Struct, frozen=True):
     """Where the desired state is read from."""
 
@@ -76,6 +105,7 @@ class Source(msgspec.Struct, frozen=True):
     encoding: str = ""
     as_of: str = ""
     timeout: str = "10m"
+    since: Since = Since()
 
     @property
     def is_database(self) -> bool:

@@ -1,6 +1,7 @@
 """However a run ends: its report is written, the state file knows, and old runs are let go."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -19,11 +20,12 @@ from reconcile.errors import (
 )
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
-from reconcile.report import write_reports
+from reconcile.report.files import write_reports
 from reconcile.report.metrics import render_metrics
 from reconcile.run import Run
 from reconcile.store.artifacts import prune, replacing
 from reconcile.store.state import RunRow
+from reconcile.watermarks import advance
 
 __all__ = ["reported"]
 
@@ -31,6 +33,7 @@ log = structlog.get_logger()
 
 # What a run that ends like this measured is no measure for the next: nobody acted on it, or said no to it.
 _NOT_GOOD = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.UNREACHABLE})
+_FROM_SOURCE = frozenset({"plan", "apply"})  # what reads the source for everybody in it
 _UNFINISHED = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
 
 
@@ -92,7 +95,7 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
     try:
         row = msgspec.structs.replace(row, writes=run.state.intents(run.id))
         run.state.finish(row, msgspec.json.encode(report))
-        _learn(run, ledger, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
+        _learn(run, ledger, report, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
         _let_go(run)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
@@ -107,9 +110,12 @@ def _publish(run: Run, report: Report) -> None:
     is_dry = report.command == "plan"
     try:
         good = [row for row in run.state.runs() if row.exit_code == 0 and (row.command == "plan") is is_dry]
-        last = max((row.finished_at for row in good if row.finished_at), default=None)
+        whole = [row for row in good if row.since is None and row.command in _FROM_SOURCE]
+        last, last_whole = (
+            max((row.finished_at for row in rows if row.finished_at), default=None) for rows in (good, whole)
+        )
         with replacing(Path(run.settings.run.metrics), mode=0o644) as file:
-            file.write(render_metrics(report, last).encode())
+            file.write(render_metrics(report, last, last_whole).encode())
     except StateError as error:
         log.error("metrics.not_written", message=error.message, hint=error.hint)
 
@@ -120,21 +126,27 @@ def _is_cut_by_bug(report: Report) -> bool:
     return is_bug and bool(report.outcomes and report.outcomes[Outcome.NOT_ATTEMPTED])
 
 
-def _learn(run: Run, ledger: Ledger, *, is_good: bool) -> None:
-    """Let the next run be held against this one, if it was a good one."""
+def _learn(run: Run, ledger: Ledger, report: Report, *, is_good: bool) -> None:
+    """Let the next run be held against this one, if it was a good one, and begin where it ended."""
     if not is_good:
         run.state.drop_baseline(run.id)
     elif ledger.baseline is not None and ledger.plan is not None:
         run.state.keep_quarantine(marks_of(ledger.quarantined))
+    if ledger.plan is not None:
+        advance(run, ledger.plan.header, report)
 
 
 def _let_go(run: Run) -> None:
-    """Keep so many runs that wrote, and so many that did not; unfinished ones always stay."""
+    """
+    Keep so many runs that wrote, and so many that did not; unfinished ones always stay.
+
+    Runs over a part of the source are counted apart, so that the hours do not push out the nights.
+    """
     done = [row for row in run.state.runs() if row.state in {"finished", "superseded"}]
     old = [
         row.run_id
-        for kind in (True, False)
-        for row in [row for row in done if bool(row.writes) is kind][run.settings.run.keep :]
+        for kind in product((True, False), repeat=2)
+        for row in [row for row in done if (row.writes > 0, row.since is None) == kind][run.settings.run.keep :]
     ]
     if old:
         prune(run.settings.run_dir, old)

@@ -7,13 +7,14 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, actual_table, as_frame, desire
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
 from reconcile.core.mapping import Mapping as ColumnMapping
-from reconcile.core.plan import Action, Change, PlanPolicy, list_changes
+from reconcile.core.plan import Action, Change, PlanPolicy
 from reconcile.core.upsert import Terms
 from reconcile.core.users import DirectoryUser, Record, as_record
 

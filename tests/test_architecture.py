@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,13 +16,19 @@ import pytest
 from reconcile import __version__
 from reconcile.cli import cli
 from reconcile.errors import ExitCode
+from reconcile.sandbox.testing import Sandbox
+from tests.conftest import Shell
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "reconcile"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 JOB = [path for path in MODULES if "sandbox" not in path.relative_to(PACKAGE).parts[0]]
 COMMANDS = cli.list_commands(click.Context(cli))
-HEAVY = {"pandas", "numpy", "httpx", "structlog", "sqlalchemy", "rich", "jinja2", "pyarrow"}
+HEAVY = {
+    "pandas", "numpy", "httpx", "structlog", "sqlalchemy", "rich", "jinja2", "pyarrow", "tenacity", "starlette", "uvicorn",
+    "psycopg", "pymysql", "trustme",
+}  # fmt: skip
+SHELLS = ("bash", "zsh", "fish")
 
 
 def name_of(path: Path) -> str:
@@ -64,6 +71,7 @@ from reconcile.cli import run
 code = run(sys.argv[1:])
 print("\\n" + json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
+_TOLD = 'import json; print("\\n" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))'
 
 
 def loaded_by(*argv: str) -> tuple[str, int, set[str]]:
@@ -88,12 +96,65 @@ def test_help_is_there_at_once(argv: tuple[str, ...]) -> None:
     assert printed.strip()
 
 
+@pytest.mark.parametrize("shell_name", SHELLS)
+@pytest.mark.parametrize("step", ["source", "complete"])
+def test_completion_is_there_at_once(shell_name: str, step: str) -> None:
+    """A key is pressed and the shell waits; both its script and each of its questions are light."""
+    words = {"COMP_WORDS": "reconcile plan --s", "COMP_CWORD": "--s" if shell_name == "fish" else "2"}
+    asked = {**os.environ, **words, "_RECONCILE_COMPLETE": f"{shell_name}_{step}"}
+    code = f"import sys\ntry:\n    import reconcile.cli as c\n    c.run([])\nexcept SystemExit:\n    {_TOLD}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=asked
+    )
+    printed, _, modules = done.stdout.rstrip().rpartition("\n")
+
+    assert HEAVY & set(json.loads(modules)) == set()
+    assert ("_RECONCILE_COMPLETE" if step == "source" else "--since") in printed
+
+
+@pytest.mark.parametrize("argv", [("runs",), ("runs", "--json"), ("resume",)], ids=" ".join)
+@pytest.mark.parametrize("is_first", [True, False], ids=["no run", "a run"])
+def test_looking_at_runs_does_not_wait_for_pandas(
+    shell: Shell, drifted: Sandbox, argv: tuple[str, ...], *, is_first: bool
+) -> None:
+    """There is a state file to read, and no more."""
+    assert is_first or shell("plan", "--quiet").code == 0
+    _, code, modules = loaded_by(*argv)
+
+    assert code == 0
+    assert HEAVY & modules <= ({"structlog", "rich"} if argv == ("resume",) else set())
+
+
+@pytest.mark.parametrize("form", ["text", "json", "md", "html", "csv"])
+def test_a_report_is_shown_again_without_the_libraries_that_made_it(
+    shell: Shell, drifted: Sandbox, form: str
+) -> None:
+    """Its files are there, and the text comes from one of them."""
+    assert shell("plan", "--quiet").code == 0
+    printed, code, modules = loaded_by("report", "--format", form)
+
+    assert code == 0
+    assert printed.strip()
+    assert HEAVY & modules == set()
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes")], ids=["plan", "apply"])
+def test_a_run_from_a_file_loads_no_database_and_no_server(
+    shell: Shell, drifted: Sandbox, command: tuple[str, ...]
+) -> None:
+    """Each kind of source brings its own library, and the sandbox is for those who ask for it."""
+    _, code, modules = loaded_by(*command, "--quiet")
+
+    assert code in {0, 4}
+    assert {"sqlalchemy", "psycopg", "pymysql", "starlette", "uvicorn", "trustme"} & modules == set()
+
+
 @pytest.mark.parametrize("argv", [(), ("nonsense",), ("plan", "--nonsense")], ids=" ".join)
 def test_a_slip_of_the_keyboard_does_not_wait_for_pandas(argv: tuple[str, ...]) -> None:
     """It is told soon, too."""
     _, code, modules = loaded_by(*argv)
 
-    assert {"pandas", "numpy", "pyarrow", "httpx", "sqlalchemy"} & modules == set()
+    assert HEAVY & modules == set()
     assert code == 2
 
 

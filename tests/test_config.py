@@ -13,7 +13,7 @@ import pytest
 
 from reconcile.config import Flags, api_key, load, require_app, require_source
 from reconcile.errors import SettingsError
-from reconcile.settings import CometChat, Secret, Settings, Source, seconds_of
+from reconcile.settings import CometChat, Secret, Settings, Since, Source, seconds_of
 
 # Every key that there is, as the design writes them; what is not an example is its default.
 EVERY_KEY = """
@@ -30,6 +30,7 @@ delimiter = ";"
 encoding = "utf-8"
 as_of = "2026-11-23T02:00:00Z"
 timeout = "10m"
+since = { column = "updated_at", query = "select :since", overlap = "10m", full_every = "7d" }
 
 [fields]
 uid = "id"
@@ -305,6 +306,34 @@ def test_the_services_own_variables_beat_the_file(name: str, section: str, key: 
     toml = f'[{section}]\n{key} = "us"'
 
     assert value_at(loaded(toml, env={name: value}), section, key) == value
+
+
+@pytest.mark.parametrize(
+    ("toml", "text", "overlap"),
+    [("overlap = 600", "1e3", "600"), ('overlap = "1h"', "true", "1h"), ("full_every = '3d'", "moved", "10m")],
+)
+def test_an_inner_key_keeps_its_text_and_the_others_their_defaults(toml: str, text: str, overlap: str) -> None:
+    """From the file, a variable and a flag at once."""
+    column = {"RECONCILE_SOURCE__SINCE__COLUMN": text}
+    since = loaded(f"[source.since]\n{toml}", "source.since.query=select :since", env=column).source.since
+
+    assert (since.column, since.query, since.overlap) == (text, "select :since", overlap)
+
+
+@pytest.mark.parametrize(
+    ("query", "parts"),
+    [
+        ("a >= :since", ["a >= ", ""]),
+        (":since <= a and b >= :since;", ["", " <= a and b >= ", ";"]),
+        ("':since' \":since\" `:since` /* :since\n*/ -- :since\n :since", ["':since' \":since\" `:since` /* :since\n*/ -- :since\n ", ""]),
+        ("x::since and :sinces and ':' || :since::text", ["x::since and :sinces and ':' || ", "::text"]),
+        ("'it''s' || :since", ["'it''s' || ", ""]),
+        ("select 1", ["select 1"]),
+    ],
+)  # fmt: skip
+def test_the_parameter_is_found_where_it_is_one(query: str, parts: list[str]) -> None:
+    """Not in a text, a quoted name, a comment or a type."""
+    assert list(Since(column="a", query=query).parts) == parts
 
 
 @pytest.mark.parametrize(

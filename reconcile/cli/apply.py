@@ -13,6 +13,7 @@ from reconcile.cli.options import (
     run_options,
     see_released_early,
     settings_options,
+    since_option,
 )
 
 __all__ = ["command"]
@@ -25,6 +26,7 @@ __all__ = ["command"]
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
 @click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping or policy without a review.")
+@since_option
 @release_option
 @output_options
 def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[str, ...], **given: Any) -> int:
@@ -48,6 +50,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         accept_mapping=given.pop("accept_mapping"),
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
+        since=given.pop("since"),
     )
     stage = Stage(Step.PLANNING)
     if run_id is not None:

@@ -13,7 +13,9 @@ __all__ = [
     "release_pairs",
     "run_options",
     "see_released_early",
+    "settings_of",
     "settings_options",
+    "since_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,20 +63,39 @@ release_option = click.option(
 )
 
 
+since_option = click.option(
+    "--since",
+    is_flag=False,
+    flag_value="",
+    metavar="[VALUE]",
+    help="Read only what changed: since the last run that left nobody out of step, or since VALUE.",
+)
+
+
 def configured(**given: Any) -> Any:
     """
-    Bring the flags together with environment and file, and set up the log.
+    Set up the log, and bring the flags together with environment and file.
 
     Raises: SettingsError with every problem at once.
     """
-    from reconcile.config import Flags, environment, load  # noqa: PLC0415 - keeps --help light
-    from reconcile.logs import configure  # noqa: PLC0415
+    from reconcile.logs import configure  # noqa: PLC0415 - keeps --help light
 
     form = given.get("log_format") or ("console" if sys.stderr.isatty() else "json")
     # On a terminal the bar and the summary tell how it goes; a log that is kept wants the stages.
     usual = "warning" if form == "console" else "info"
     level = "error" if given.get("quiet") else "debug" if given.get("verbose") else usual
     configure(form=form, level=level)
+    return settings_of(**given)
+
+
+def settings_of(**given: Any) -> Any:
+    """
+    Bring the flags together with environment and file, for a command that has nothing to log.
+
+    Raises: SettingsError with every problem at once.
+    """
+    from reconcile.config import Flags, environment, load  # noqa: PLC0415 - keeps --help light
+
     keys = {
         "source": ("source", "location"),
         "query": ("source", "query"),

@@ -12,6 +12,7 @@ from reconcile.cli.options import (
     run_options,
     see_released_early,
     settings_options,
+    since_option,
 )
 
 __all__ = ["command"]
@@ -21,6 +22,7 @@ __all__ = ["command"]
 @settings_options
 @run_options
 @click.option("--check", is_flag=True, help="Exit 3 when there is a change in the plan.")
+@since_option
 @release_option
 @output_options
 def command(*, check: bool, release: tuple[str, ...], **given: Any) -> int:
@@ -41,6 +43,7 @@ def command(*, check: bool, release: tuple[str, ...], **given: Any) -> int:
         accept_source=given.pop("accept_source"),
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
+        since=given.pop("since"),
     )
     return run_and_tell(
         "plan",

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from reconcile.cli.ending import show
-from reconcile.cli.options import configured
+from reconcile.cli.options import settings_of
 
 __all__ = ["command"]
 
@@ -25,7 +25,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
     """Show the report of RUN (the newest run without one)."""
-    settings = configured(**given, quiet=True)
+    settings = settings_of(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
 
     from reconcile.cli.running import tell  # noqa: PLC0415

@@ -22,11 +22,8 @@ def command(*, run_id: str | None, **given: Any) -> int:
     Nothing that is settled is sent again; what may have been sent is looked at first.
     """
     settings = configured(**given)
-    from reconcile import pipeline  # noqa: PLC0415 - keeps --help light
-    from reconcile.cli.running import run_and_tell  # noqa: PLC0415
-    from reconcile.errors import SettingsError  # noqa: PLC0415
-    from reconcile.run import Stage, as_recorded  # noqa: PLC0415
-    from reconcile.store.state import StateReader  # noqa: PLC0415
+    from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
+    from reconcile.store.reader import StateReader  # noqa: PLC0415
 
     reader = StateReader(settings.run_dir / "state.sqlite")
     if run_id is not None and not reader.knows(run_id):
@@ -36,6 +33,10 @@ def command(*, run_id: str | None, **given: Any) -> int:
     if row is None:
         say('{"exit_code": 0, "headline": "Nothing to finish."}' if given["as_json"] else "Nothing to finish.")
         return 0
+    from reconcile import pipeline  # noqa: PLC0415 - there may be nothing to finish
+    from reconcile.cli.running import run_and_tell  # noqa: PLC0415
+    from reconcile.run import Stage, as_recorded  # noqa: PLC0415
+
     recorded, options = as_recorded(reader.settings_of(row.run_id), settings)
     return run_and_tell(
         row.command,

@@ -30,7 +30,7 @@ def run_and_tell(
     `given` holds the flags `as_json` and `quiet`; `stage` is where the run begins, planning unless it is named;
     `environ` stands in for the process's own; `again` is an unfinished run that goes on.
     """
-    from reconcile.config import environment, require_app, require_source  # noqa: PLC0415 - keeps --help light
+    from reconcile.config import environment, require_app, require_since, require_source  # noqa: PLC0415 - keeps --help light
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.progress import make_progress  # noqa: PLC0415
@@ -39,6 +39,9 @@ def run_and_tell(
     begin = stage or Stage(Step.PLANNING)
     reads_source = again is None and begin.step in {Step.PLANNING, Step.RETRYING}
     problems = require_app(settings) + (require_source(settings) if reads_source else [])
+    if again is None:
+        expects_rows = options.expect_rows is not None
+        problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)

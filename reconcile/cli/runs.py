@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from reconcile.cli.ending import say, show
-from reconcile.cli.options import configured
+from reconcile.cli.options import settings_of
 
 __all__ = ["command"]
 
@@ -17,11 +17,11 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(*, limit: int, as_json: bool, **given: Any) -> int:
     """List past runs, newest first."""
-    settings = configured(**given, quiet=True)
+    settings = settings_of(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
 
     from reconcile.logs import safe  # noqa: PLC0415
-    from reconcile.store.state import StateReader  # noqa: PLC0415
+    from reconcile.store.reader import StateReader  # noqa: PLC0415
 
     rows = StateReader(settings.run_dir / "state.sqlite").runs(limit)
     if as_json:

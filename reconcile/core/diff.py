@@ -295,7 +295,8 @@ class Comparison:
         """
         Give the findings.
 
-        `whole` is False where the directory was not walked: unmanaged users are then unknown. `hidden` are
+        `whole` is False where not all of the directory or of the source was read: unmanaged users are then unknown,
+        and no user of the directory counts that is active and outside the source. `hidden` are
         the managed fields that not every kind of answer shows: no fingerprint covers them.
         """
         counts = np.bincount(self._state, minlength=len(_State))
@@ -312,9 +313,7 @@ class Comparison:
         profile = _any_of(drifted, [field for field in self._fields if field != "role"])
         return Findings(
             situations={situation: int(counts[state]) for state, situation in _SITUATION.items()},
-            seen=int(self._active.sum() + self._deactivated.sum())
-            + len(self._outside)
-            + len(self._outside_deactivated),
+            seen=int(self._active.sum() + self._deactivated.sum()) + len(outside) + len(self._outside_deactivated),
             seen_deactivated=int(self._deactivated.sum()) + len(self._outside_deactivated),
             matched=int((self._active | self._deactivated).sum()),
             matched_active=int(self._active.sum()),

@@ -1,39 +1,33 @@
 """
-The plan: an ordered list of intended writes, split by guard class, made from what the comparison found.
+The plan: an ordered list of intended writes, split by guard class, and how it is written down.
 
-Order: creates, updates, reactivations, deactivations; within each by uid, then by class. The same findings
-give the same changes, in whatever order the source or the directory came.
+How the changes are made from what the comparison found is `core.changes`; no frame is needed here.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from reconcile.core.diff import Difference, Findings
 from reconcile.core.guards import GuardClass, GuardVerdict
 from reconcile.core.normal import canonical_json, canonical_raw
 from reconcile.core.users import Reason, as_json, is_json_field
 
 __all__ = [
+    "SPLIT",
     "Action",
     "Change",
     "Forecast",
     "PlanHeader",
     "PlanPolicy",
     "PlanSource",
-    "class_counts",
     "decode_change",
     "encode_change",
     "encoded",
-    "list_changes",
     "normal",
     "plain",
     "restoring",
-    "without_stuck",
 ]
 
 PLAN_FORMAT = 1
@@ -98,12 +92,18 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class PlanSource(msgspec.Struct, frozen=True):
-    """The export that a plan was made from. `location` carries no secret."""
+    """
+    The export that a plan was made from. `location` carries no secret.
+
+    `since` is where a part of it begins; `mark` how far it was seen, where a run that leaves nobody may say so.
+    """
 
     location: str
     rows: int
     sha256: str | None
     as_of: str | None
+    since: str | None = None
+    mark: str | None = None
 
 
 class PlanHeader(msgspec.Struct, frozen=True):
@@ -141,101 +141,7 @@ class PlanHeader(msgspec.Struct, frozen=True):
         return frozenset(GuardClass(verdict.guard) for verdict in self.guards if verdict.is_held)
 
 
-def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
-    """
-    Count the changes of each class without making them: the guards judge before the first one is.
-
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
-    """
-    drifted = findings.drifted_rows
-    if not policy.update_newer:
-        drifted = drifted[~drifted["newer"].to_numpy(dtype=bool)]
-    counts = _drift_counts(drifted, findings.fields)
-    if policy.reactivate:
-        off = findings.deactivated_rows
-        is_ours = off["uid"].isin(ours).to_numpy(dtype=bool)
-        counts[GuardClass.REACTIVATE] = int(is_ours.sum())
-        if policy.reactivate_foreign:
-            counts[GuardClass.REACTIVATE_FOREIGN] = int((~is_ours).sum())
-        off = off if policy.reactivate_foreign else off[is_ours]
-        for kind, number in _drift_counts(off, findings.fields).items():
-            counts[kind] += number
-    counts[GuardClass.CREATE] = len(findings.missing_rows)
-    unmanaged = findings.unmanaged_rows["newer"].to_numpy(dtype=bool)
-    counts[GuardClass.DEACTIVATE] = int((~unmanaged).sum()) if policy.deactivate_unmanaged else 0
-    return counts
-
-
-def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
-    """
-    Leave out what CometChat took earlier and did not keep; also give how many values that are.
-
-    `stuck` holds (uid, field, value), the value empty for a clear. The users stay drifted.
-    """
-    rows = findings.drifted_rows
-    if not stuck or rows.empty:
-        return findings, 0
-    changed, count = rows.copy(), 0
-    for field in findings.fields:
-        pairs = zip(rows["uid"], rows[field].fillna(""), rows[f"differs {field}"], strict=True)
-        left_out = np.array(
-            [bool(differs) and (uid, field, text) in stuck for uid, text, differs in pairs], dtype=bool
-        )
-        changed[f"differs {field}"] = rows[f"differs {field}"].to_numpy(dtype=bool) & ~left_out
-        count += int(left_out.sum())
-    return replace(findings, drifted_rows=changed), count
-
-
-def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
-    counts = {GuardClass.UPDATE: 0, GuardClass.ROLE_CHANGE: 0, GuardClass.CLEAR: 0}
-    sets, clears = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
-    for field in fields:
-        changed = rows[f"differs {field}"].to_numpy(dtype=bool)
-        filled = rows[field].notna().to_numpy(dtype=bool)
-        if field == "role":
-            counts[GuardClass.ROLE_CHANGE] = int(changed.sum())
-        else:
-            sets |= changed & filled
-            clears |= changed & ~filled
-    counts[GuardClass.UPDATE], counts[GuardClass.CLEAR] = int(sets.sum()), int(clears.sum())
-    return counts
-
-
-def list_changes(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
-    """Give the changes in plan order, numbered from 1."""
-    for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
-        # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
-        msgspec.structs.force_setattr(change, "seq", seq)
-        yield change
-
-
-def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
-    for user in findings.missing():
-        yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
-    for user in findings.drifted():
-        if policy.update_newer or not user.newer:
-            yield from _updates(user)
-    if policy.reactivate:
-        for user in findings.deactivated():
-            kind = GuardClass.REACTIVATE if user.uid in ours else GuardClass.REACTIVATE_FOREIGN
-            if kind is GuardClass.REACTIVATE or policy.reactivate_foreign:
-                yield _change(user, Action.REACTIVATE, kind, ())
-                yield from _updates(user)
-    if policy.deactivate_unmanaged:
-        rows = findings.unmanaged_rows
-        for uid in rows["uid"][~rows["newer"]]:
-            yield Change(0, uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
-
-
-def _updates(user: Difference) -> Iterator[Change]:
-    """Split what differs in one user by what a guard may hold: values set, values lost, the role."""
-    for kind, belongs in _SPLIT:
-        fields = tuple(field for field in user.differing if belongs(field, user.desired[field]))
-        if fields:
-            yield _change(user, Action.UPDATE, kind, fields)
-
-
-_SPLIT: tuple[tuple[GuardClass, Callable[[str, str | None], bool]], ...] = (
+SPLIT: tuple[tuple[GuardClass, Callable[[str, str | None], bool]], ...] = (
     (GuardClass.UPDATE, lambda field, value: field != "role" and value is not None),
     (GuardClass.ROLE_CHANGE, lambda field, _: field == "role"),
     (GuardClass.CLEAR, lambda field, value: field != "role" and value is None),
@@ -244,34 +150,18 @@ _SPLIT: tuple[tuple[GuardClass, Callable[[str, str | None], bool]], ...] = (
 
 def classify(field: str, value: str | None) -> GuardClass:
     """Give the class of writing one field of an existing user."""
-    return next(kind for kind, belongs in _SPLIT if belongs(field, value))
+    return next(kind for kind, belongs in SPLIT if belongs(field, value))
 
 
 def restoring(
     uid: str, values: Mapping[str, str | None], held: Mapping[str, str | None], seen: str
 ) -> Iterator[Change]:
     """Give the updates that write `values` over what is `held`, one a class; `seen` sums up the record."""
-    for kind, _ in _SPLIT:
+    for kind, _ in SPLIT:
         fields = tuple(field for field, value in values.items() if classify(field, value) is kind)
         if fields:
             before = {field: held.get(field) for field in fields}
             yield Change(0, uid, Action.UPDATE, kind, fields, before, {**held, **values}, fingerprint=seen)
-
-
-def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[str, ...]) -> Change:
-    reasons = {Reason.ROLE_MISMATCHED if field == "role" else Reason.STALE for field in fields}
-    return Change(
-        seq=0,
-        uid=user.uid,
-        action=action,
-        guard_class=kind,
-        fields=fields,
-        before={} if user.actual is None else {field: user.actual[field] for field in fields},
-        desired=user.desired,
-        reasons=tuple(sorted(reasons)) if action is Action.UPDATE else (),
-        fingerprint=user.fingerprint,
-        source_row=user.source_row,
-    )
 
 
 class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True):

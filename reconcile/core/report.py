@@ -29,7 +29,11 @@ SCHEMA_VERSION = 1
 
 
 class SourceCounts(msgspec.Struct, frozen=True):
-    """The export as it was read. `as_of` is when it was true, ISO 8601."""
+    """
+    The export as it was read. `as_of` is when it was true, ISO 8601.
+
+    Where only what changed was read, `since` is the value of `changed_by` from which on.
+    """
 
     location: str = ""
     rows: int | None = None
@@ -37,6 +41,13 @@ class SourceCounts(msgspec.Struct, frozen=True):
     quarantined: int | None = None
     sha256: str | None = None
     as_of: str | None = None
+    since: str | None = None
+    changed_by: str | None = None
+
+    @property
+    def part(self) -> str:
+        """Which part of the source was read, in words; empty where all of it was."""
+        return "" if self.since is None else f"{self.changed_by} from {self.since} on"
 
 
 class DirectoryCounts(msgspec.Struct, frozen=True):
@@ -236,8 +247,15 @@ _VERDICTS = {
 }
 
 
-def headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str = "") -> str:
-    """Say the whole run in one line, the way its first reader needs it."""
+def headline(
+    verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str = "", part: str = ""
+) -> str:
+    """Say the whole run in one line, the way its first reader needs it; `part` is what of the source was read."""
+    words = _headline(verdict, plan, outcomes, law)
+    return f"{words} A part of the source was read: {part}." if part else words
+
+
+def _headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str) -> str:
     if verdict == "inconsistent":
         return f"The report does not add up: {law}" if law else "reconcile met a bug; see the log."
     counts = (

@@ -1,16 +1,20 @@
 """What is measured of a source before it is believed, and how a quarantined row is known again."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from hashlib import blake2b
 
 import pandas as pd
 import pyarrow.compute as pc
 
 from reconcile.core.cells import texts
-from reconcile.core.frame import Quarantined
+from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, QuarantineKind
 from reconcile.core.mapping import ColumnRule, Mapping
 
-__all__ = ["empty_shares", "mark_of", "marks_of"]
+__all__ = ["empty_shares", "mark_of", "marks_of", "without_collided"]
+
+
+_COLLIDED = "its uid was that of two rows when all of them were read last; only a run that reads all can tell"
 
 
 def empty_shares(raw: pd.DataFrame, mapping: Mapping) -> dict[str, float]:
@@ -30,6 +34,24 @@ def mark_of(row: Quarantined) -> str:
     # A row without any uid is known by what is wrong with it.
     text = f"{row.kind}\0{row.uid or row.raw_uid or row.detail}"
     return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def without_collided(desired: Desired, marks: Container[str]) -> Desired:
+    """
+    Move the users of a part of a source into quarantine whose uids collided in the whole: `marks` are its rows'.
+
+    The other row of each may well be there still, and unchanged.
+    """
+    rows = [
+        Quarantined(int(row), uid, QuarantineKind.COLLISION, _COLLIDED, raw_uid=uid)
+        for row, uid in zip(desired.users[SOURCE_ROW], desired.users["uid"], strict=True)
+    ]
+    known = [row for row in rows if mark_of(row) in marks]
+    if not known:
+        return desired
+    kept = desired.users[~desired.users["uid"].isin([row.uid for row in known])].reset_index(drop=True)
+    every = tuple(sorted((*desired.quarantined, *known), key=lambda row: row.source_row))
+    return replace(desired, users=kept, quarantined=every)
 
 
 def marks_of(rows: Iterable[Quarantined]) -> frozenset[str]:

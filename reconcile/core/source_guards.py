@@ -19,6 +19,7 @@ __all__ = [
     "Shape",
     "SourceLimits",
     "judge_checksum",
+    "judge_clocks",
     "judge_history",
     "judge_quarantine",
     "judge_source",
@@ -63,6 +64,11 @@ def judge_history(shape: Shape, limits: SourceLimits, good: Sequence[Baseline]) 
     return tuple(_beside(shape, limits, good))
 
 
+def judge_clocks(as_of_unix_s: int, good: Sequence[Baseline], *, now_unix_s: int) -> tuple[GuardVerdict, ...]:
+    """Judge a part of a source: of all that is known of the whole it can only be too early or too late."""
+    return (_ahead(as_of_unix_s, now_unix_s), *_behind(as_of_unix_s, good))
+
+
 def judge_checksum(actual: str | None, promised: str | None, file: str) -> GuardVerdict:
     """Judge a source by the hash that stands in a file beside it; `promised` None is "not readable"."""
     because = f"{file} promises {promised}, and the export has {actual}"
@@ -94,12 +100,16 @@ def _by_itself(
         known = len(limits.sentinels)
         because = f"missing from the source: {_listed(missing)}"
         yield _verdict("sentinels", known - len(missing), None, known, is_held=bool(missing), because=because)
-    ahead = shape.as_of_unix_s - now_unix_s
+    yield _ahead(shape.as_of_unix_s, now_unix_s)
+
+
+def _ahead(as_of_unix_s: int, now_unix_s: int) -> GuardVerdict:
+    ahead = as_of_unix_s - now_unix_s
     because = (
-        f"it says that it was true at {_iso(shape.as_of_unix_s)}, which is yet to come; "
+        f"it says that it was true at {_iso(as_of_unix_s)}, which is yet to come; "
         "look at the clocks here and where it was written, or at source.as_of"
     )
-    yield _verdict(
+    return _verdict(
         "as_of_ahead", max(ahead, 0), None, CLOCK_SLACK_S, is_held=ahead > CLOCK_SLACK_S, because=because
     )
 
@@ -115,11 +125,17 @@ def _beside(shape: Shape, limits: SourceLimits, good: Sequence[Baseline]) -> Ite
     yield _verdict("max_shrink_percent", shape.rows, largest.rows, floor, is_held=is_held, because=because)
     yield _judge_emptied(shape, limits, good)
     yield from _judge_changed(shape, limits, good[0])
+    yield from _behind(shape.as_of_unix_s, good)
+
+
+def _behind(as_of_unix_s: int, good: Sequence[Baseline]) -> Iterator[GuardVerdict]:
     dated = [(baseline.as_of_unix_s, baseline.run_id) for baseline in good if baseline.as_of_unix_s is not None]
     if dated:
         newest, run_id = max(dated)
-        behind = newest - shape.as_of_unix_s
-        because = f"it is of {_iso(shape.as_of_unix_s)}, older than the export of run {run_id}, which was of {_iso(newest)}"
+        behind = newest - as_of_unix_s
+        because = (
+            f"it is of {_iso(as_of_unix_s)}, older than the export of run {run_id}, which was of {_iso(newest)}"
+        )
         is_held = behind > CLOCK_SLACK_S
         yield _verdict("as_of_behind", max(behind, 0), None, CLOCK_SLACK_S, is_held=is_held, because=because)
 

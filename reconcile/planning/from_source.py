@@ -6,15 +6,16 @@ from collections.abc import Collection
 
 import msgspec
 
+from reconcile.core.changes import class_counts, list_changes, without_stuck
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import bases_of
 from reconcile.core.frame import Desired
 from reconcile.core.guards import Bases, GuardClass, judge_changes
 from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
-from reconcile.core.plan import PlanSource, class_counts, list_changes, without_stuck
+from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
-from reconcile.fetch import Fetched, fetch
+from reconcile.fetch import NOTHING, Fetched, fetch
 from reconcile.intake import believe, check_roles, freshness, note, read
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
@@ -37,7 +38,8 @@ def read_source(run: Run, ledger: Ledger) -> Desired:
 def make_plan(run: Run, ledger: Ledger, desired: Desired) -> PlanFile:
     """Fetch the directory, compare, and write the plan."""
     with run.stage("fetch"):
-        desired = check_roles(run, ledger, desired, ask_roles(run))
+        is_quiet = ledger.source.since is not None and desired.users.empty
+        desired = check_roles(run, ledger, desired, frozenset() if is_quiet else ask_roles(run))
         findings, fetched = _compare(run, ledger, desired)
     with run.stage("plan"):
         made = _write_from_source(run, ledger, findings, fetched, desired)
@@ -71,7 +73,10 @@ def _compare(
 ) -> tuple[Findings, Fetched]:
     directory = run.directory(desired.fields)
     before = sum(run.gate.sent.values())
-    sample = directory.find_first_page()
+    is_part = ledger.source.since is not None
+    # Of a part of the source that names nobody there is nothing to be found out.
+    is_quiet = is_part and desired.users.empty
+    sample = [] if is_quiet else directory.find_first_page()
     # Remembered from a write that no answer showed; a service that shows it now is believed.
     unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
@@ -83,10 +88,10 @@ def _compare(
         forgotten=run.state.forgotten,
     )
     with run.progress.stage("fetch", None, "users") as tick:
-        fetched = fetch(directory, comparison, sample, tick, only=only)
+        fetched = NOTHING if is_quiet else fetch(directory, comparison, sample, tick, only=only)
     hidden = _fields_of(desired, fetched.hidden) | uncompared
     # Of the few users of a retry each was looked at, so those outside the source are known too.
-    findings = comparison.close(whole=fetched.is_whole or only is not None, hidden=hidden)
+    findings = comparison.close(whole=(fetched.is_whole or only is not None) and not is_part, hidden=hidden)
     if only is None:
         findings, stuck = without_stuck(findings, run.state.stuck())
         if stuck:
@@ -98,6 +103,9 @@ def _compare(
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += forgotten_notes(findings)
     ledger.notes += newer_notes(findings, updates=updates)
+    if findings.newer and not updates:
+        # Left alone for now: the next run has to read them again.
+        ledger.mark = None
     if only is None:
         ledger.notes += protection_notes(findings)
     ledger.cautions += newer_cautions(findings, updates=updates)
@@ -120,11 +128,17 @@ def _write_from_source(
     withheld = {foreign: "another hand switched them off"}
     if desired.nameless:
         withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
+    is_part = ledger.source.since is not None
     verdicts = judge_changes(
-        counts, _bases(run, findings, fetched), run.settings.guards.changes, run_id=run.id, withheld=withheld
+        counts,
+        _bases(run, findings, is_whole=fetched.is_whole and not is_part),
+        run.settings.guards.changes,
+        run_id=run.id,
+        withheld=withheld,
     )
     verdicts = released(verdicts, run.options.release)
-    source = PlanSource(ledger.source.location, desired.rows, ledger.source.sha256, ledger.source.as_of)
+    read = ledger.source
+    source = PlanSource(read.location, desired.rows, read.sha256, read.as_of, read.since, ledger.mark)
     header = msgspec.structs.replace(
         header_of(run, counts, verdicts, source),
         fields=findings.fields,
@@ -137,9 +151,9 @@ def _write_from_source(
     return seal(run, ledger, header, list_changes(findings, policy, ours))
 
 
-def _bases(run: Run, findings: Findings, fetched: Fetched) -> Bases:
-    """What each guard's percentage is of; after a fetch by uid, what the last full run saw."""
-    if fetched.is_whole:
+def _bases(run: Run, findings: Findings, *, is_whole: bool) -> Bases:
+    """What each guard's percentage is of; where not all was read, what the last run saw that read all."""
+    if is_whole:
         return bases_of(findings)
     last = last_bases(run)
     return last if last.matched_active is not None else Bases(findings.matched_active, None, None, None)

@@ -48,6 +48,12 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
     """Open the sealed plan of this run, and enter what it knows of its source. Raises: PlanError."""
     own = PlanFile(run.folder.plan)
     source = own.header.source
-    ledger.source = SourceCounts(location=source.location, sha256=source.sha256, as_of=source.as_of)
+    ledger.source = SourceCounts(
+        location=source.location,
+        sha256=source.sha256,
+        as_of=source.as_of,
+        since=source.since,
+        changed_by=None if source.since is None else run.settings.source.since.column,
+    )
     ledger.note_plan(own)
     return own

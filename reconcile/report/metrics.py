@@ -17,11 +17,14 @@ Labels = Mapping[str, str]
 _Family = tuple[str, str, list[tuple[Labels, float | None]]]
 
 
-def render_metrics(report: Report, last_success: str | None) -> str:
-    """Give the file; `last_success` is when a run of this kind last ended with exit code 0 (ISO 8601)."""
+def render_metrics(report: Report, last_success: str | None, last_whole: str | None) -> str:
+    """
+    Give the file; `last_success` is when a run of this kind last ended with exit code 0 (ISO 8601), and `last_whole`
+    when one did that read all of the source.
+    """
     own = {"app_id": report.app_id}
     lines: list[str] = []
-    for name, help_, samples in _families(report, last_success):
+    for name, help_, samples in _families(report, last_success, last_whole):
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
             lines += [f"# HELP reconcile_{name} {help_}", f"# TYPE reconcile_{name} gauge"]
@@ -29,18 +32,24 @@ def render_metrics(report: Report, last_success: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _families(report: Report, last_success: str | None) -> Iterator[_Family]:
+def _families(report: Report, last_success: str | None, last_whole: str | None) -> Iterator[_Family]:
     began, ended = _unix(report.started_at), _unix(report.finished_at)
     info = {"run_id": report.run_id, "command": report.command, "verdict": report.verdict}
     yield "run_info", "The last run; its labels say which, and how it ended.", [(info, 1)]
     yield "exit_code", "Exit code of the last run.", [({}, report.exit_code)]
     yield "last_run_timestamp_seconds", "When the last run ended.", [({}, ended)]
-    last = None if last_success is None else _unix(last_success)
+    last, whole = (None if moment is None else _unix(moment) for moment in (last_success, last_whole))
     yield "last_success_timestamp_seconds", "When a run last ended with exit code 0.", [({}, last)]
+    words = "When a run over all of the source last ended with exit code 0."
+    yield "last_full_success_timestamp_seconds", words, [({}, whole)]
     yield "duration_seconds", "How long the last run took.", [({}, ended - began)]
-    rows = {"valid": report.source.valid, "quarantined": report.source.quarantined}
+    is_part = report.source.since is not None
+    yield "partial", "Whether the last run read only what changed in the source.", [({}, is_part)]
+    # What a part has is no number of the whole: nobody is to be told that all other users are gone.
+    rows = {} if is_part else {"valid": report.source.valid, "quarantined": report.source.quarantined}
+    found = {} if is_part else msgspec.to_builtins(report.drift)
     yield "source_rows", "Rows of the source.", _by("state", rows)
-    yield "users", "Users by what was found of them.", _by("situation", msgspec.to_builtins(report.drift))
+    yield "users", "Users by what was found of them.", _by("situation", found)
     planned = msgspec.to_builtins(report.plan)
     held = planned.pop("held")
     yield "planned_changes", "Changes of the plan, held ones too.", _by("action", planned)

@@ -63,7 +63,8 @@ def _counts(report: Report) -> list[str]:
     source, directory, drift = report.source, report.directory, report.drift
     rows = []
     if source.rows is not None:
-        rows.append(("source", f"{source.rows:,} rows, {_n(source.quarantined)} quarantined"))
+        part = f" ({source.part})" if source.part else ""
+        rows.append(("source", f"{source.rows:,} rows{part}, {_n(source.quarantined)} quarantined"))
     if directory.users is not None:
         seen = f"{directory.users:,} users seen, {_n(directory.deactivated)} of them deactivated"
         rows.append(("directory", f"{seen}, {_n(directory.requests)} requests"))

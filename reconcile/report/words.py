@@ -25,6 +25,7 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
                 ("valid", _n(source.valid)),
                 ("quarantined", _n(source.quarantined)),
                 ("true as of", source.as_of or "unknown"),
+                *([("read", source.part)] if source.part else []),
             ],
         ),
         (

@@ -5,7 +5,7 @@ A source that cannot be read whole is an error, never a short read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
@@ -26,7 +26,8 @@ class Export:
     An export as it was read: raw cells as Arrow text in the mapping's columns, and `source_row`.
 
     `source_row` is the physical line for text files and the row number (from 1) elsewhere; `ragged` are the
-    rows that have no cells because their width is wrong. `as_of_unix_s` is when the export was true.
+    rows that have no cells because their width is wrong. `as_of_unix_s` is when the export was true; `mark` the
+    largest value of the column of `source.since`, as the source writes it.
     """
 
     frame: pd.DataFrame
@@ -36,11 +37,12 @@ class Export:
     sha256: str | None
     as_of_unix_s: int
     notes: tuple[str, ...] = ()
+    mark: str | None = None
 
 
-def read_export(source: Source, choose: Choose, now_unix_s: float) -> Export:
+def read_export(source: Source, choose: Choose, now_unix_s: float, since: str | None = None) -> Export:
     """
-    Read the whole export.
+    Read the whole export, or what a database has from `since` on.
 
     `choose` makes the mapping once the columns are known.
     Raises: SourceError when it cannot be read whole; SettingsError from `choose`.
@@ -49,14 +51,12 @@ def read_export(source: Source, choose: Choose, now_unix_s: float) -> Export:
     if source.is_database:
         from reconcile.sources.sql import read_sql  # noqa: PLC0415 - SQLAlchemy only where it is asked for
 
-        export = read_sql(source, choose, now_unix_s)
+        export = read_sql(source, choose, now_unix_s, since)
     else:
         from reconcile.sources.files import read_file  # noqa: PLC0415 - as above, for the file formats
 
         export = read_file(source, choose, now_unix_s)
-    if as_of is None:
-        return export
-    return Export(export.frame, export.mapping, export.columns, export.ragged, export.sha256, as_of, export.notes)
+    return export if as_of is None else replace(export, as_of_unix_s=as_of)
 
 
 class _Seen(Exception):

@@ -8,16 +8,23 @@ from reconcile.errors import SourceError
 __all__ = ["check_columns"]
 
 
-def check_columns(place: str, columns: tuple[str, ...], mapping: Mapping, *, delimiter: str = "") -> None:
-    """See that each mapped column is there exactly once. Raises: SourceError with every one that is not."""
+def check_columns(
+    place: str, columns: tuple[str, ...], mapping: Mapping, *, delimiter: str = "", since: str = ""
+) -> None:
+    """
+    See that each mapped column, and that of `since`, is there exactly once.
+
+    Raises: SourceError with every one that is not.
+    """
     faults, hints = [], []
-    for column in mapping.columns:
+    wanted = [("mapped column", column) for column in mapping.columns]
+    for what, column in [*wanted, *([("column of source.since,", since)] if since else [])]:
         count = columns.count(column)
         if count == 0:
-            faults.append(f"the mapped column {column!r} is missing")
+            faults.append(f"the {what} {column!r} is missing")
             hints.append(_nearest(column, columns))
         elif count > 1:
-            faults.append(f"the mapped column {column!r} is there {count} times")
+            faults.append(f"the {what} {column!r} is there {count} times")
             hints.append("give each column a name of its own")
     if delimiter and not set(mapping.columns) & set(columns):
         hints.append(

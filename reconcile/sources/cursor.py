@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from time import monotonic
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
+from reconcile.core.watermark import bound
 from reconcile.errors import SourceError
 from reconcile.settings import Secret, Source, seconds_of
 from reconcile.sources.values import Write
@@ -43,24 +45,39 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One read of a database: where, what, and for how long at most."""
+    """One read of a database: where, what, from which value of `source.since` on, and for how long at most."""
 
     source: Source
     url: URL
     deadline: Deadline
+    since: str | None = None
 
     @classmethod
-    def of(cls, source: Source, url: URL) -> "Ask":
+    def of(cls, source: Source, url: URL, since: str | None = None) -> "Ask":
         """Start the clock of a read."""
-        return cls(source, url, Deadline(seconds_of(source.timeout)))
+        return cls(source, url, Deadline(seconds_of(source.timeout)), since)
 
-    def statement(self, quoting: str) -> str:
-        """Give the query as it was written, or one that reads the table, its name in these quotes."""
-        if self.source.query:
-            return self.source.query
-        schema, _, name = self.source.table.rpartition(".")
-        parts = [part.replace(quoting, quoting * 2) for part in (schema, name) if part]
-        return f"select * from {'.'.join(f'{quoting}{part}{quoting}' for part in parts)}"  # noqa: S608 - quoted
+    def statement(self, quoting: str, parameter: str = ":since", percent: str = "%") -> str:
+        """
+        Give what is to be asked, its names in these quotes: all of the query or of the table, or its part.
+
+        For a part the driver's own `parameter` stands for the value, which is never a piece of the text, and
+        `percent` for a percent sign, where that driver has another meaning for one.
+        """
+        whole = self.source.query or f"select * from {_quoted(self.source.table, quoting)}"  # noqa: S608 - quoted
+        if self.since is None:
+            return whole
+        # A query may end in a semicolon, or in a comment.
+        inner = whole.strip().rstrip(";")
+        column = _quoted_part(self.source.since.column, quoting)
+        changed = (f"select * from ({inner}\n) changed where changed.{column} >= ", "")  # noqa: S608 - as above
+        parts = self.source.since.parts if self.source.since.query else changed
+        return parameter.join(part.replace("%", percent) for part in parts)
+
+    @property
+    def parameters(self) -> dict[str, int | Decimal | str] | None:
+        """The value that a statement for a part has a parameter for."""
+        return None if self.since is None else {"since": bound(self.since)}
 
     def secrets(self) -> Iterator[Secret]:
         """Give what nobody is to see of the URL."""
@@ -90,10 +107,20 @@ class Ask:
         return SourceError(said, hint=_near(words, names) or _remedy(words))
 
 
+def _quoted(name: str, quoting: str) -> str:
+    schema, _, own = name.rpartition(".")
+    return ".".join(_quoted_part(part, quoting) for part in (schema, own) if part)
+
+
+def _quoted_part(name: str, quoting: str) -> str:
+    return f"{quoting}{name.replace(quoting, quoting * 2)}{quoting}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """
     A read that has begun. `writers` make a column's values text; None: they are text, or UTF-8, already.
+    `has_types` says that values come as Python's own, and not as a server writes them.
 
     `fetch` gives the next rows, and none at the end. `as_of_unix_s` is the start of the read by the
     database's clock, where it has one.
@@ -103,6 +130,7 @@ class Stream:
     writers: tuple[Write | None, ...]
     fetch: Callable[[], Sequence[Sequence[Any]]]
     as_of_unix_s: int | None = None
+    has_types: bool = False
 
 
 Open = Callable[[Ask], AbstractContextManager[Stream]]

@@ -39,14 +39,14 @@ union select column_name from information_schema.columns where table_schema = da
 @contextmanager
 def open_mysql(ask: Ask) -> Iterator[Stream]:
     """Begin the read. Raises: SourceError, also while rows are fetched."""
-    statement = ask.statement("`")
+    statement = ask.statement("`", "%(since)s", "%%")
     _check_reads(ask, statement)
     try:
         connection = _connect(ask)
         cursor = connection.cursor(SSCursor)
         try:
             as_of = _begin(ask, connection)
-            cursor.execute(statement)
+            cursor.execute(statement, ask.parameters)
             columns: Sequence[Any] = cursor.description or ()
 
             def fetch() -> Sequence[tuple[Any, ...]]:

@@ -62,7 +62,7 @@ def open_postgresql(ask: Ask) -> Iterator[Stream]:
             # A cursor that is declared takes one statement, and none but a query.
             with connection.cursor("reconcile") as cursor:
                 _as_written(cursor)
-                cursor.execute(ask.statement('"').encode())
+                cursor.execute(ask.statement('"', "%(since)s", "%%").encode(), ask.parameters)
                 columns = cursor.description or []
                 writers = _writers(connection, [column.type_code for column in columns])
 

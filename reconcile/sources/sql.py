@@ -6,7 +6,7 @@ a module of its own.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +17,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from reconcile.core.frame import SOURCE_ROW, as_frame
 from reconcile.core.mapping import Mapping
 from reconcile.core.normal import json_text
-from reconcile.errors import SourceError
+from reconcile.core.watermark import Highest
+from reconcile.errors import SettingsError, SourceError
 from reconcile.logs import remember_secret
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
@@ -42,9 +43,13 @@ _PORT = re.compile(r"\d*/")
 _SMALL = 50  # batches to a piece of a column
 
 
-def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
-    """Read the query or the table; `source_row` counts its rows from 1. Raises: SourceError."""
-    ask = Ask.of(source, _url(source))
+def read_sql(source: Source, choose: Choose, now_unix_s: float, since: str | None = None) -> Export:
+    """
+    Read the query or the table, or its part from `since` on; `source_row` counts its rows from 1.
+
+    Raises: SourceError; SettingsError where a part is asked of a database that is not known.
+    """
+    ask = Ask.of(source, _url(source), since)
     for secret in ask.secrets():
         if len(secret.reveal()) >= _TELLING:
             remember_secret(secret)
@@ -53,13 +58,16 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float) -> Export:
             if not stream.columns:
                 raise SourceError(f"{source.shown}: the query gives no columns", hint="select the mapped columns")
             mapping = choose(stream.columns)
-            check_columns(source.shown, stream.columns, mapping)
-            columns = _read(ask, stream, mapping)
+            check_columns(source.shown, stream.columns, mapping, since=source.since.column)
+            as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
+            highest = Highest(as_of, has_types=stream.has_types, since=since)
+            columns = _read(ask, stream, mapping, highest)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _unusable(ask, error) from None
     rows = pa.array(range(1, len(next(iter(columns.values()))) + 1), pa.int64())
-    as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
-    return Export(as_frame({**columns, SOURCE_ROW: rows}), mapping, stream.columns, (), None, as_of)
+    notes = tuple(_mark_notes(ask, highest))
+    frame = as_frame({**columns, SOURCE_ROW: rows})
+    return Export(frame, mapping, stream.columns, (), None, as_of, notes, highest.mark)
 
 
 def _url(source: Source) -> URL:
@@ -87,6 +95,10 @@ def _url(source: Source) -> URL:
 def _opener(ask: Ask) -> Open:
     # Drivers are loaded for their own database only.
     name = _MODULES.get(ask.url.get_backend_name(), "otherwise")
+    if name == "otherwise" and ask.since is not None:
+        raise SettingsError(
+            "--since is for PostgreSQL, MariaDB, MySQL and SQLite", hint="leave the flag out: read everything"
+        )
     opener: Open = getattr(import_module(f"reconcile.sources.{name}"), f"open_{name}")
     return opener
 
@@ -100,8 +112,9 @@ def _unusable(ask: Ask, error: Exception) -> SourceError:
     )
 
 
-def _read(ask: Ask, stream: Stream, mapping: Mapping) -> dict[str, pa.ChunkedArray]:
-    """Give the mapped columns as text."""
+def _read(ask: Ask, stream: Stream, mapping: Mapping, highest: Highest) -> dict[str, pa.ChunkedArray]:
+    """Give the mapped columns as text, and show `highest` the column by which changes are known."""
+    mark_at = stream.columns.index(ask.source.since.column) if ask.source.since.column else None
     at = {name: stream.columns.index(name) for name in mapping.columns}
     labels = {name: mapping.label(name, is_json=stream.writers[i] is json_text) for name, i in at.items()}
     writers = {name: stream.writers[i] if labels[name] == name else None for name, i in at.items()}
@@ -109,7 +122,32 @@ def _read(ask: Ask, stream: Stream, mapping: Mapping) -> dict[str, pa.ChunkedArr
     while rows := stream.fetch():
         for name, i in at.items():
             columns[name].add(_texts(ask, name, [row[i] for row in rows], writers[name]))
+        if mark_at is not None:
+            highest.add(_marks(stream, mark_at, rows))
     return {labels[name]: column.whole() for name, column in columns.items()}
+
+
+def _marks(stream: Stream, at: int, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    write = None if stream.has_types else stream.writers[at]
+    for row in rows:
+        value = row[at]
+        value = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+        yield value if value is None or write is None else write(value)
+
+
+def _mark_notes(ask: Ask, highest: Highest) -> Iterator[str]:
+    """Say which rows no run can know by their column. Raises: SourceError where their order cannot be told."""
+    column = ask.source.since.column
+    if len(highest.forms) > 1:
+        raise SourceError(
+            f"{ask.source.shown}: the column of source.since, {column!r}, has values of more than one form, "
+            f"such as {' and '.join(highest.forms[:2])}",
+            hint="have the query write all of them alike",
+        )
+    if highest.without:
+        yield f"{highest.without} rows have neither a time nor a number in {column}: --since never reads them"
+    if highest.ahead:
+        yield f"{highest.ahead} rows have a time to come in {column}: --since reads them every time, and they move no mark"
 
 
 class _Column:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -29,19 +30,24 @@ def open_sqlite(ask: Ask) -> Iterator[Stream]:
             connection.execute("PRAGMA query_only = ON")
             connection.set_progress_handler(lambda: ask.deadline.is_over, _STEPS)
             connection.set_authorizer(_allow)
-            cursor = connection.execute(ask.statement('"'))
+            cursor = connection.execute(ask.statement('"'), _bindable(ask))
             columns = tuple(column[0] for column in cursor.description or ())
 
             def fetch() -> Sequence[tuple[Any, ...]]:
                 ask.check_time()
                 return cursor.fetchmany(BATCH)
 
-            yield Stream(columns, (as_text,) * len(columns), fetch)
+            yield Stream(columns, (as_text,) * len(columns), fetch, has_types=True)
         except (sqlite3.Error, sqlite3.Warning) as error:
             if _words(error) == "interrupted" and not ask.deadline.is_over:
                 # What a signal raises while SQLite calls back into Python does not come through it.
                 raise Interrupted(ExitCode.SIGINT) from None
             raise ask.refusal(_words(error), lambda: _names(connection)) from None
+
+
+def _bindable(ask: Ask) -> dict[str, int | float | str]:
+    values = ask.parameters or {}
+    return {name: float(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
 
 def _connect(ask: Ask) -> sqlite3.Connection:

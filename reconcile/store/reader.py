@@ -26,7 +26,7 @@ _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """One run as the state file knows it. Times are ISO 8601."""
+    """One run as the state file knows it. Times are ISO 8601; `since` is where the part of the source began that it read."""
 
     run_id: str
     command: str
@@ -37,6 +37,7 @@ class RunRow(msgspec.Struct, frozen=True):
     verdict: str | None = None
     headline: str | None = None
     writes: int = 0
+    since: str | None = None
 
 
 class StateReader:
@@ -48,8 +49,8 @@ class StateReader:
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
         sql = (
-            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes"
-            " FROM runs ORDER BY run_id DESC LIMIT ?"
+            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
+            " json_extract(report, '$.source.since') FROM runs ORDER BY run_id DESC LIMIT ?"
         )
         return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
 

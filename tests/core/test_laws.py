@@ -8,11 +8,12 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.core.changes import class_counts
 from reconcile.core.diff import Findings
 from reconcile.core.frame import desire
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind
-from reconcile.core.plan import Change, PlanPolicy, class_counts, decode_change, encode_change
+from reconcile.core.plan import Change, PlanPolicy, decode_change, encode_change
 from reconcile.core.users import DirectoryUser, as_json
 from tests.builders import (
     a_comparison,

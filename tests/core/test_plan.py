@@ -6,18 +6,9 @@ from itertools import product
 import msgspec
 import pytest
 
+from reconcile.core.changes import class_counts, without_stuck
 from reconcile.core.guards import GuardClass
-from reconcile.core.plan import (
-    Action,
-    Change,
-    PlanPolicy,
-    class_counts,
-    classify,
-    decode_change,
-    encode_change,
-    head_of,
-    without_stuck,
-)
+from reconcile.core.plan import Action, Change, PlanPolicy, classify, decode_change, encode_change, head_of
 from reconcile.core.users import fingerprint
 from tests.builders import a_change, a_mapping, a_record, a_row, a_user, findings, the_changes
 

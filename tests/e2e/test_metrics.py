@@ -104,6 +104,6 @@ def test_metrics_that_cannot_be_written_end_nothing(shell: Shell, drifted: Sandb
 
 def test_labels_are_escaped() -> None:
     """Whatever the app is called, it stays one label of one line."""
-    found = samples(render_metrics(a_report('a"b\\c\nd'), None))
+    found = samples(render_metrics(a_report('a"b\\c\nd'), None, None))
 
     assert found["reconcile_exit_code",] == 4

@@ -15,13 +15,13 @@ NOW = 1_800_000_000.0
 Cells = list[tuple[Any, ...]]
 
 
-def read(location: Path | str, *fields: str, **source: str) -> Export:
+def read(location: Path | str, *fields: str, **source: Any) -> Export:
     """Read an export with the column `id` and the given fields (the name alone, where none is given)."""
     mapping = a_mapping(*(fields or ("name",)))
     return read_export(Source(location=str(location), **source), lambda _: mapping, NOW)
 
 
-def read_text(folder: Path, text: str | bytes, *fields: str, name: str = "users.csv", **source: str) -> Export:
+def read_text(folder: Path, text: str | bytes, *fields: str, name: str = "users.csv", **source: Any) -> Export:
     """Write a file and read it."""
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -39,7 +39,7 @@ def ragged(export: Export) -> list[int]:
     return [row.source_row for row in export.ragged]
 
 
-def refused(folder: Path, text: str | bytes, *fields: str, name: str = "users.csv", **source: str) -> str:
+def refused(folder: Path, text: str | bytes, *fields: str, name: str = "users.csv", **source: Any) -> str:
     """Why an export is refused: what happened, and what to do."""
     with pytest.raises(SourceError) as caught:
         read_text(folder, text, *fields, name=name, **source)

@@ -1,5 +1,7 @@
 """Promises about servers: what is read from PostgreSQL and MariaDB, what is refused, and with which remedy."""
 
+from typing import Any
+
 import pytest
 
 from reconcile.core.mapping import Mapping
@@ -27,7 +29,7 @@ def with_users(server: Server) -> str:
     return server.url()
 
 
-def refusal(url: str, mapping: Mapping | None = None, **source: str) -> str:
+def refusal(url: str, mapping: Mapping | None = None, **source: Any) -> str:
     """Why a database is refused."""
     with pytest.raises(SourceError) as caught:
         read_export(Source(location=url, **source), lambda _: mapping or a_mapping("name"), NOW)
