@@ -179,7 +179,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         gate=run.gate,
         stop=run.stop,
         random=run.world.random,
-        workers=run.workers(),
+        workers=run.workers,
         today=run.today(),
     )
     due = made.count - made.header.counts["held"] - len(mode.settled)

@@ -41,8 +41,8 @@ __all__ = ["Options", "Run", "Stage", "Step", "World", "as_recorded", "open_run"
 
 log = structlog.get_logger()
 
-MAX_WORKERS, MIN_WORKERS = 96, 4
-_ASSUMED_LATENCY_S = 0.3
+MAX_WORKERS, MIN_WORKERS = 192, 4
+_IN_FLIGHT = 1.5  # of what the rate and the latency make: some wait at the gate, so that no slot is left
 PATIENCE = Patience()
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
@@ -162,12 +162,12 @@ class Run:
         return Directory(self.client, fields, workers=min(self.workers(), 16), unnamed=self.state.forgotten)
 
     def workers(self) -> int:
-        """How many requests to have in flight: what the rate and a slow answer make necessary."""
+        """How many requests to have in flight: what the rates and the time to an answer make necessary, for now."""
         wanted = self.settings.limits.concurrency
         if wanted != "auto":
             return wanted
-        per_second = sum(self.gate.rates().values()) / 60
-        return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * _ASSUMED_LATENCY_S)))
+        per_second = sum(self.expected_rates().values()) / 60
+        return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * self.client.latency_s * _IN_FLIGHT)))
 
     def expected_rates(self) -> dict[RateGroup, float]:
         """

@@ -22,7 +22,11 @@ PAUSE_S = 0.5  # the wait before the second, at most twice that where it is rand
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What carries a plan out: the directory, the journal, the gate, the stop, and how many at a time."""
+    """
+    What carries a plan out: the directory, the journal, the gate, the stop.
+
+    `workers` tells how many changes to have under way, which may differ from one moment to the next.
+    """
 
     run_id: str
     directory: Directory
@@ -30,7 +34,7 @@ class Hands:
     gate: Gate
     stop: Stop
     random: Random
-    workers: int
+    workers: Callable[[], int]
     today: str
 
     def remember(self, name: str, answer: str) -> None:

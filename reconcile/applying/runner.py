@@ -13,8 +13,10 @@ import structlog
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
 from reconcile.applying.switches import Switch
 from reconcile.applying.upserts import Upserter
+from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
+from reconcile.core.pacing import hungry
 from reconcile.core.plan import Action, Change
 from reconcile.core.upsert import Terms
 from reconcile.core.users import Record
@@ -26,6 +28,7 @@ __all__ = ["Applier"]
 log = structlog.get_logger()
 
 _WAKING = frozenset({GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN})
+_THREADS = 10_000  # no bound of ours: a thread is made when a change finds none free, and `Hands.workers` bounds those
 SAME_REJECTIONS = 50  # in a row without a success between: not the users are wrong, something else is
 
 
@@ -55,7 +58,7 @@ class Applier:
         """
         self._prove_channels()
         self._pilot()
-        self._side_by_side([self._groups(Action.CREATE), self._groups(Action.UPDATE)])
+        self._side_by_side({action: self._groups(action) for action in COSTS})
         if self._is_sound():
             self._reactivate(list(self._groups(Action.REACTIVATE)))
         if self._is_sound():
@@ -99,7 +102,7 @@ class Applier:
             )
             for group in first.values()
         )
-        self._side_by_side([iter([group for group in updates if group.changes])])
+        self._side_by_side({Action.UPDATE: iter([group for group in updates if group.changes])})
 
     # What the answers show
 
@@ -151,16 +154,15 @@ class Applier:
 
     # Several at a time
 
-    def _side_by_side(self, feeds: list[Iterator[Group]]) -> None:
+    def _side_by_side(self, feeds: dict[Action, Iterator[Group]]) -> None:
         """Work on several feeds at once, so that no rate group waits for another."""
-        done: SimpleQueue[Future[int]] = SimpleQueue()
-        flying = dict.fromkeys(range(len(feeds)), 0)
-        open_feeds = dict(enumerate(feeds))
-        with ThreadPoolExecutor(self._hands.workers, thread_name_prefix="apply") as pool:
+        done: SimpleQueue[Future[Action]] = SimpleQueue()
+        flying = dict.fromkeys(feeds, 0)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="apply") as pool:
             try:
-                while open_feeds or sum(flying.values()):
-                    if open_feeds and sum(flying.values()) < 2 * self._hands.workers:
-                        self._feed(pool, open_feeds, flying, done)
+                while feeds or sum(flying.values()):
+                    if feeds and sum(flying.values()) < self._hands.workers():
+                        self._feed(pool, feeds, flying, done)
                     else:
                         flying[done.get().result()] -= 1
             except BaseException:
@@ -171,21 +173,21 @@ class Applier:
     def _feed(
         self,
         pool: ThreadPoolExecutor,
-        feeds: dict[int, Iterator[Group]],
-        flying: dict[int, int],
-        done: "SimpleQueue[Future[int]]",
+        feeds: dict[Action, Iterator[Group]],
+        flying: dict[Action, int],
+        done: "SimpleQueue[Future[Action]]",
     ) -> None:
-        """Start one more group, from the feed that has the fewest in flight."""
+        """Start one more group, from the feed that the hungrier budget lives on."""
         self._hands.stop.check()
-        number = min(feeds, key=lambda candidate: flying[candidate])
-        group = next(feeds[number], None)
+        action = hungry(feeds, COSTS, flying, self._hands.gate.rates())
+        group = next(feeds[action], None)
         if group is None:
-            del feeds[number]
+            del feeds[action]
             return
-        flying[number] += 1
-        pool.submit(self._carry_out, group, number).add_done_callback(done.put)
+        flying[action] += 1
+        pool.submit(self._carry_out, group, action).add_done_callback(done.put)
 
-    def _carry_out(self, group: Group, feed: int = 0) -> int:
+    def _carry_out(self, group: Group, feed: Action = Action.UPDATE) -> Action:
         terms = Terms(
             planned=group.planned,
             exact=self._mode.exact,

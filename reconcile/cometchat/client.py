@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 ATTEMPTS, THROTTLES = 6, 20
 FRESH_STARTS = 2  # of the attempts, when everybody fails; a few users that always fail are no outage
+ASSUMED_LATENCY_S, SMOOTHING = 0.2, 32  # the time to an answer: before there was one, and the mean of how many
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 20.0
 BODY_CAP = 20 * 1024 * 1024
 # Nothing that a library or a server on the way would rewrite: /users/.. is the switch for all users.
@@ -74,6 +75,7 @@ class Client:
         self._transport = transport
         self._local = threading.local()
         self._deadlines = Deadlines(gate.now)
+        self.latency_s = ASSUMED_LATENCY_S
         self.errands = Errands()
         self._opened: list[httpx.Client] = []
         self._lock = threading.Lock()
@@ -166,8 +168,12 @@ class Client:
         self._gate.count(request.group, again=again)
         began = self._gate.now()
         met, rate = self._judged(request)
+        spent = self._gate.now() - began
         if not is_probe:  # An outage is on nobody's account.
-            self.errands.spend(self._gate.now() - began)
+            self.errands.spend(spent)
+        if met.status is not None:
+            # Two threads at once may lose one of two answers here, and nothing by it.
+            self.latency_s += (spent - self.latency_s) / SMOOTHING
         self._gate.observe(request.group, rate)
         turn = self._gate.note(
             met.words if met.verdict.may_pass else "", is_probe=is_probe, is_write=request.is_write

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from reconcile.core.diff import Findings
 from reconcile.core.guards import Bases, GuardClass
 from reconcile.core.pacing import RateGroup
-from reconcile.core.plan import Forecast
+from reconcile.core.plan import Action, Forecast
 
-__all__ = ["action_counts", "bases_of", "forecast"]
+__all__ = ["COSTS", "action_counts", "bases_of", "forecast"]
 
 _UPDATES = (GuardClass.UPDATE, GuardClass.ROLE_CHANGE, GuardClass.CLEAR)
 _REACTIVATIONS = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN)
+# A look, and a write. What an answer leaves open is read back, which nobody can foretell.
+COSTS: dict[Action, dict[RateGroup, int]] = {
+    Action.CREATE: {RateGroup.CORE: 1, RateGroup.STANDARD: 1},
+    Action.UPDATE: {RateGroup.STANDARD: 2},
+}
 _BATCH = 25  # users that one call switches on or off
 
 
