@@ -101,7 +101,9 @@ class Use:
         """
         # A pause of all is seen only where a window need not begin with a request.
         last = self.times[-1] - WINDOW_S
-        return min((self._in_minute(start + 1e-6) / self.limit for start in self.times if start <= last), default=0.0)
+        return min(
+            (self._in_minute(start + 1e-6) / self.limit for start in self.times if start <= last), default=0.0
+        )
 
     def most(self) -> float:
         """
@@ -267,11 +269,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, nargs="*", help="of the table's rows only these, from 0")
     asked = parser.parse_args()
     low, high = LATENCY_MS
-    say(f"{asked.changes:,} changes where both budgets can be filled, share {asked.share}, answers after {low} to ")
+    say(
+        f"{asked.changes:,} changes where both budgets can be filled, share {asked.share}, answers after {low} to "
+    )
     say(f"{high} ms; {os.cpu_count()} cores, Python {platform.python_version()}.\n\n")
     say("Shares are of `share` x limit.\n\n")
     say("| changes | window | seconds | core, each full minute | standard | any 60 s, least: core | standard ")
-    say("| most: core | standard | 429 | CPU ms a request | load |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+    say(
+        "| most: core | standard | 429 | CPU ms a request | load |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    )
     for number, case in enumerate(cases(asked.changes)):
         if asked.cases and number not in asked.cases:
             continue

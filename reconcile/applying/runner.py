@@ -28,7 +28,9 @@ __all__ = ["Applier"]
 log = structlog.get_logger()
 
 _WAKING = frozenset({GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN})
-_THREADS = 10_000  # no bound of ours: a thread is made when a change finds none free, and `Hands.workers` bounds those
+_THREADS = (
+    10_000  # no bound of ours: a thread is made when a change finds none free, and `Hands.workers` bounds those
+)
 SAME_REJECTIONS = 50  # in a row without a success between: not the users are wrong, something else is
 
 

@@ -118,7 +118,6 @@ class Budget:
             self._sent.popleft()
 
 
-
 K = TypeVar("K", bound=Hashable)
 
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 from typing import Protocol
@@ -110,8 +111,8 @@ class Traffic:
     """
     A run of some creates and updates against one kind of server window.
 
-    Requests take 50 to 300 ms to arrive; a waiter wakes a little late, as threads do. `neighbour` gives the share of
-    each limit that somebody else takes at a time.
+    Requests take `latency_s` to arrive; a waiter wakes a little late, as threads do. `neighbour` gives the share of
+    each limit that somebody else takes, by the seconds since the start.
     """
 
     window: Callable[[int], Window]
@@ -120,6 +121,7 @@ class Traffic:
     work: dict[str, int]
     workers: int
     neighbour: Callable[[float], float] = lambda _now_s: 0.0
+    latency_s: tuple[float, float] = (0.05, 0.3)
     random: Random = field(default_factory=lambda: Random(7))  # noqa: S311 - the same weather each time
     sent: dict[RateGroup, list[float]] = field(init=False)
     refused: list[float] = field(default_factory=list)
@@ -129,6 +131,7 @@ class Traffic:
         self._servers = {group: self.window(limit) for group, limit in self.limits.items()}
         self._budgets = {group: Budget(self.share, limit=self.limits[group]) for group in RateGroup}
         self._queues = {group: deque[_Piece]() for group in RateGroup}
+        self._idle = set[RateGroup]()
         self._flying = dict.fromkeys(self.work, 0)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._now_s, self._paused_s, self._number = 1234.5, 0.0, 0
@@ -140,9 +143,8 @@ class Traffic:
         for _ in range(self.workers):
             self._feed()
         for group in RateGroup:
-            self._in(0.0, lambda group=group: self._turn(group))  # type: ignore[misc]
-        for group in RateGroup:
-            self._in(0.0, lambda group=group: self._disturb(group, 0.0))  # type: ignore[misc]
+            self._in(0.0, partial(self._turn, group))
+            self._in(0.0, partial(self._disturb, group, 0.0))
         while sum(self._flying.values()):
             self._now_s, _, act = heappop(self._events)
             act()
@@ -163,24 +165,30 @@ class Traffic:
         self._queue(_Piece(lane, list(_STEPS[lane])))
 
     def _queue(self, piece: _Piece) -> None:
-        self._queues[piece.steps[0]].append(piece)
+        group = piece.steps[0]
+        self._queues[group].append(piece)
+        if group in self._idle:
+            self._idle.remove(group)
+            self._in(self._late_s(), partial(self._turn, group))
 
     def _turn(self, group: RateGroup) -> None:
         """Let the first in the queue pass, if there is a slot, and look again a little later."""
         budget, queue = self._budgets[group], self._queues[group]
-        late_s = self.random.expovariate(1 / 0.0005)
         if not queue:
-            self._in(0.0005, lambda: self._turn(group))
+            self._idle.add(group)
             return
         wait_s = max(budget.wait_s(self._now_s), self._paused_s - self._now_s)
         if wait_s > 0:
-            self._in(wait_s + late_s, lambda: self._turn(group))
+            self._in(wait_s + self._late_s(), partial(self._turn, group))
             return
         budget.take(self._now_s)
         self.sent[group].append(self._now_s)
         piece = queue.popleft()
-        self._in(self.random.uniform(0.05, 0.3), lambda: self._arrive(piece, group))
-        self._in(late_s / 10, lambda: self._turn(group))
+        self._in(self.random.uniform(*self.latency_s), partial(self._arrive, piece, group))
+        self._in(self._late_s() / 10, partial(self._turn, group))
+
+    def _late_s(self) -> float:
+        return self.random.expovariate(1 / 0.0005)
 
     def _arrive(self, piece: _Piece, group: RateGroup) -> None:
         left = self._servers[group].spend(self._now_s)
@@ -190,9 +198,7 @@ class Traffic:
             self._paused_s = max(self._paused_s, self._now_s + 5)
             self._queue(piece)
             return
-        self._budgets[group].observe(
-            self._now_s, self.limits[group], None if math.isinf(left) else left
-        )
+        self._budgets[group].observe(self._now_s, self.limits[group], None if math.isinf(left) else left)
         del piece.steps[0]
         if piece.steps:
             self._queue(piece)
@@ -204,11 +210,11 @@ class Traffic:
         owed += self.neighbour(self._now_s - self.began_s) * self.limits[group] / WINDOW_S / 4
         for _ in range(int(owed)):
             self._servers[group].spend(self._now_s)
-        self._in(0.25, lambda: self._disturb(group, owed - int(owed)))
+        self._in(0.25, partial(self._disturb, group, owed - int(owed)))
 
-    def used(self, group: RateGroup, *, skip_s: float = 0.0) -> list[float]:
-        """Give the share of ours that each full minute used, from the first request on."""
+    def used(self, group: RateGroup) -> list[float]:
+        """Give the share of ours that each full minute used, from the first request of the group on."""
         ours = self.limits[group] * min(self.share, 0.98)
         times = self.sent[group]
-        starts = [times[0] + skip_s + WINDOW_S * n for n in range(int((times[-1] - times[0] - skip_s) // WINDOW_S))]
+        starts = [times[0] + WINDOW_S * n for n in range(int((times[-1] - times[0]) // WINDOW_S))]
         return [sum(start <= time < start + WINDOW_S for time in times) / ours for start in starts]

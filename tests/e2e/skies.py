@@ -163,7 +163,9 @@ class Island:
         state = State(self.folder / "state.sqlite", "orchard")
         path = self.folder / f"{run_id}.gz"
         write_plan(path, self._header(run_id), self.changes)
-        hands = Hands(run_id, Directory(client, FIELDS, workers=1), state, gate, stop, random, lambda: 1, "2026-11-23")
+        hands = Hands(
+            run_id, Directory(client, FIELDS, workers=1), state, gate, stop, random, lambda: 1, "2026-11-23"
+        )
         mode = Mode(
             exact=False,
             keeps=frozenset({"role"}),
