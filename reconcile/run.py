@@ -180,6 +180,14 @@ class Run:
             rates[RateGroup.CORE] = rates[RateGroup.STANDARD] / 2
         return rates
 
+    def expected_limits(self) -> dict[RateGroup, float | None]:
+        """Give the requests a minute that the app may send, as far as its answers told: core as in `expected_rates`."""
+        limits = self.gate.limits()
+        standard = limits[RateGroup.STANDARD]
+        if limits[RateGroup.CORE] is None and standard is not None:
+            limits[RateGroup.CORE] = standard / 2
+        return limits
+
     def rate_note(self) -> str:
         """Say what it costs that the app's limits are not known; empty when they are."""
         if self.gate.is_learnt(RateGroup.STANDARD):

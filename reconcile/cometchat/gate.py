@@ -166,6 +166,10 @@ class Gate:
             now = self._monotonic()
             return {group: budget.rate(now) for group, budget in self._budgets.items()}
 
+    def limits(self) -> dict[RateGroup, float | None]:
+        """Give the requests a minute that the app may send by the answers' word; None where they did not say."""
+        return {group: budget.limit for group, budget in self._budgets.items()}
+
     def is_learnt(self, group: RateGroup) -> bool:
         """Whether the group's limit is known rather than assumed."""
         return self._budgets[group].is_learnt

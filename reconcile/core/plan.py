@@ -82,13 +82,19 @@ class PlanPolicy(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """What applying the plan will cost. `requests` by rate group; `seconds` at the rates known now."""
+    """
+    What applying the plan will cost: `requests` by rate group, and `seconds` at the rates known now.
+
+    `share` is how much of what the app may send in that time it takes, by rate group, as a fraction of 1; of a minute
+    where it takes less, and None where the app's limit is not known.
+    """
 
     requests: int
     core: int
     standard: int
     seconds: int
     note: str = ""
+    share: dict[str, float | None] = {}
 
 
 class PlanSource(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class SourceCounts(msgspec.Struct, frozen=True):
 
 
 class DirectoryCounts(msgspec.Struct, frozen=True):
-    """The CometChat users that were seen (active and deactivated) and what seeing them cost."""
+    """The CometChat users that were seen (active and deactivated) and what seeing them cost, the roles too."""
 
     users: int | None = None
     deactivated: int | None = None

@@ -72,7 +72,6 @@ def _compare(
     run: Run, ledger: Ledger, desired: Desired, *, only: Collection[str] | None = None
 ) -> tuple[Findings, Fetched]:
     directory = run.directory(desired.fields)
-    before = sum(run.gate.sent.values())
     is_part = ledger.source.since is not None
     # Of a part of the source that names nobody there is nothing to be found out.
     is_quiet = is_part and desired.users.empty
@@ -98,7 +97,7 @@ def _compare(
             ledger.notes.append(
                 f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"
             )
-    ledger.note_findings(findings, sum(run.gate.sent.values()) - before, fetched.way)
+    ledger.note_findings(findings, sum(run.gate.sent.values()), fetched.way)
     ledger.notes += fetched.notes(uncompared)
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += forgotten_notes(findings)

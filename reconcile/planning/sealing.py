@@ -34,7 +34,7 @@ def header_of(
         source=source,
         counts=action_counts(counts, held),
         guards=verdicts,
-        forecast=forecast(counts, held, run.expected_rates(), run.rate_note()),
+        forecast=forecast(counts, held, run.expected_rates(), run.expected_limits(), run.rate_note()),
     )
 
 

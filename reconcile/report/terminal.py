@@ -8,7 +8,7 @@ from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.report import Report
 from reconcile.logs import safe
-from reconcile.report.words import change_words
+from reconcile.report.words import change_words, share_words
 
 __all__ = ["render_terminal"]
 
@@ -103,6 +103,8 @@ def _outcome_rows(report: Report) -> list[tuple[str, str]]:
     elif report.forecast is not None and report.plan.total:
         seconds = report.forecast["seconds"]
         rows.append(("forecast", f"{report.forecast['requests']:,} requests, about {seconds:,} s"))
+        if shares := share_words(report.forecast):
+            rows.append(("", f"of the app's budget meanwhile: {shares}"))
         if report.forecast.get("note"):
             rows.append(("", report.forecast["note"]))
     sent = report.requests

@@ -1,5 +1,6 @@
 """The words and rows that every form of the report shares, so that each number is told once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, plain
 from reconcile.core.report import Report
 
-__all__ = ["change_words", "count_rows", "shown_value"]
+__all__ = ["change_words", "count_rows", "share_words", "shown_value"]
 
 Rows = list[tuple[str, str]]
 
@@ -45,6 +46,8 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
     if report.forecast is not None:
         forecast = report.forecast
         rows = [("forecast", f"{forecast['requests']:,} requests, {_duration(forecast['seconds'])}")]
+        if shares := share_words(forecast):
+            rows.append(("of the app's budget", shares))
         if report.spent is not None:
             requests, seconds = report.spent
             rows.append(("fact", f"{requests:,} requests, {_duration(seconds)}"))
@@ -52,6 +55,12 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
     tables.append(("Requests", [(name, _n(value)) for name, value in _fields(report.requests)]))
     tables.append(("Seconds by stage", [(name, f"{seconds:.2f}") for name, seconds in report.timing.items()]))
     return tables
+
+
+def share_words(forecast: Mapping[str, Any]) -> str:
+    """Say how much of what the app may send a forecast takes; empty where the app's limits are not known."""
+    shares = {name: share for name, share in (forecast.get("share") or {}).items() if share is not None}
+    return ", ".join(f"{100 * share:.3g} % of {name}" for name, share in shares.items())
 
 
 def change_words(change: Change) -> str:
