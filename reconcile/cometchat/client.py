@@ -12,8 +12,10 @@ import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
+from http.cookiejar import CookieJar
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -44,6 +46,15 @@ BODY_CAP = 20 * 1024 * 1024
 # Nothing that a library or a server on the way would rewrite: /users/.. is the switch for all users.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
+_TIMEOUT = TIMEOUT.as_dict()
+
+
+class _NoCookies(CookieJar):
+    """Keeps no cookie: the API has none, and one from a box on the way is nobody's business. Looking costs, too."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Take none."""
+
 
 
 class Client:
@@ -201,38 +212,43 @@ class Client:
                 body = _read_capped(response, lambda: self._gate.now() - began > left_s)
             finally:
                 response.close()
-        return response.status_code, {k.lower(): v for k, v in response.headers.items()}, body
+        return response.status_code, dict(response.headers), body
 
     def _build(self, request: Request[T]) -> httpx.Request:
         wrong = DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
         if not _PATH.fullmatch(request.path):
             raise wrong
-        content = None if request.body is None else msgspec.json.encode(request.body)
         client = self._client()
-        built = client.build_request(
-            request.method,
-            self._base_url + request.path,
-            params=dict(request.params) or None,
-            content=content,
-            headers={"content-type": "application/json"} if content is not None else None,
-            extensions={"trace": self._local.line.trace},
-        )
-        expected = httpx.URL(self._base_url).raw_path.decode().rstrip("/") + request.path
-        if built.url.raw_path.split(b"?", 1)[0] != expected.encode():
+        url = httpx.URL(self._base_url + request.path, **({"params": request.params} if request.params else {}))
+        expected = self._base_path + request.path
+        if url.raw_path.split(b"?", 1)[0] != expected.encode():
             raise wrong
-        return built
+        # Not by the client's own `build_request`: it would merge headers, addresses and cookies anew for each.
+        return httpx.Request(
+            request.method,
+            url,
+            headers=client.headers if request.body is None else self._local.with_body,
+            content=None if request.body is None else msgspec.json.encode(request.body),
+            extensions={"timeout": _TIMEOUT, "trace": self._local.line.trace},
+        )
+
+    @cached_property
+    def _base_path(self) -> str:
+        return httpx.URL(self._base_url).raw_path.decode().rstrip("/")
 
     def _client(self) -> httpx.Client:
         client: httpx.Client | None = getattr(self._local, "client", None)
         if client is None:
             client = self._open()
             self._local.client, self._local.line = client, Line()
+            self._local.with_body = httpx.Headers([*client.headers.raw, (b"content-type", b"application/json")])
         return client
 
     def _open(self) -> httpx.Client:
         try:
             client = httpx.Client(
                 headers={**self._headers, "apikey": self._key.reveal()},
+                cookies=_NoCookies(),
                 timeout=TIMEOUT,
                 verify=self._tls,
                 follow_redirects=False,
