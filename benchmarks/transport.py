@@ -165,7 +165,9 @@ def serving() -> Iterator[tuple[str, dict[str, str], Callable[[float], None]]]:
 
             def delay(ms: float) -> None:
                 httpx.delete(f"{control}/faults")
-                httpx.post(f"{control}/faults", json=[{"kind": "latency", "low_ms": ms, "high_ms": ms}] if ms else [])
+                httpx.post(
+                    f"{control}/faults", json=[{"kind": "latency", "low_ms": ms, "high_ms": ms}] if ms else []
+                )
 
             httpx.put(f"{control}/limits", json={"core": 10**9, "standard": 10**9})
             httpx.post(f"{url}/users", headers=headers, json={"uid": USER, "name": "A"})

@@ -2,16 +2,17 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 
 import structlog
 
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
-from reconcile.applying.switches import Switch
+from reconcile.applying.switches import Switch, batches_of
 from reconcile.applying.upserts import Upserter
 from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
@@ -26,6 +27,8 @@ from reconcile.store.planfile import PlanFile
 __all__ = ["Applier"]
 
 log = structlog.get_logger()
+
+Work = Callable[[], None]
 
 _WAKING = frozenset({GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN})
 _THREADS = (
@@ -60,13 +63,12 @@ class Applier:
         """
         self._prove_channels()
         self._pilot()
-        self._side_by_side({action: self._groups(action) for action in COSTS})
+        self._side_by_side({action: self._upserts(self._groups(action)) for action in COSTS})
         if self._is_sound():
             self._reactivate(list(self._groups(Action.REACTIVATE)))
         if self._is_sound():
-            off = (group.changes[0] for group in self._groups(Action.DEACTIVATE))
-            for change, settled in self._switch.deactivate(off):
-                self._settle(change, settled)
+            off = batches_of(group.changes[0] for group in self._groups(Action.DEACTIVATE))
+            self._side_by_side({Action.DEACTIVATE: (partial(self._switch_off, batch) for batch in off)})
         self._hands.state.flush()
 
     def _groups(self, action: Action) -> Iterator[Group]:
@@ -104,7 +106,15 @@ class Applier:
             )
             for group in first.values()
         )
-        self._side_by_side({Action.UPDATE: iter([group for group in updates if group.changes])})
+        due = [group for group in updates if group.changes]
+        self._side_by_side({Action.UPDATE: self._upserts(due)})
+
+    def _switch_off(self, batch: Sequence[Change]) -> None:
+        for change, settled in self._switch.deactivate(batch):
+            self._settle(change, settled)
+
+    def _upserts(self, groups: Iterable[Group]) -> Iterator[Work]:
+        return (partial(self._carry_out, group) for group in groups)
 
     # What the answers show
 
@@ -156,8 +166,8 @@ class Applier:
 
     # Several at a time
 
-    def _side_by_side(self, feeds: dict[Action, Iterator[Group]]) -> None:
-        """Work on several feeds at once, so that no rate group waits for another."""
+    def _side_by_side(self, feeds: dict[Action, Iterator[Work]]) -> None:
+        """Work on several feeds at once, as many pieces as there are workers, so that no rate group waits for another."""
         done: SimpleQueue[Future[Action]] = SimpleQueue()
         flying = dict.fromkeys(feeds, 0)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="apply") as pool:
@@ -175,21 +185,22 @@ class Applier:
     def _feed(
         self,
         pool: ThreadPoolExecutor,
-        feeds: dict[Action, Iterator[Group]],
+        feeds: dict[Action, Iterator[Work]],
         flying: dict[Action, int],
         done: "SimpleQueue[Future[Action]]",
     ) -> None:
-        """Start one more group, from the feed that the hungrier budget lives on."""
+        """Start one more piece, from the feed that the hungrier budget lives on."""
         self._hands.stop.check()
-        action = hungry(feeds, COSTS, flying, self._hands.gate.rates())
-        group = next(feeds[action], None)
-        if group is None:
+        rest = [*feeds]
+        action = rest[0] if len(rest) == 1 else hungry(rest, COSTS, flying, self._hands.gate.rates())
+        work = next(feeds[action], None)
+        if work is None:
             del feeds[action]
             return
         flying[action] += 1
-        pool.submit(self._carry_out, group, action).add_done_callback(done.put)
+        pool.submit(_done, work, action).add_done_callback(done.put)
 
-    def _carry_out(self, group: Group, feed: Action = Action.UPDATE) -> Action:
+    def _carry_out(self, group: Group) -> None:
         terms = Terms(
             planned=group.planned,
             exact=self._mode.exact,
@@ -209,7 +220,6 @@ class Applier:
             settled, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
             self._settle(change, settled)
             terms = _after(terms, settled)
-        return feed
 
     def _stuck(self, change: Change) -> frozenset[str]:
         wanted = ((name, change.desired.get(name) or "") for name in self._header.fields)
@@ -239,6 +249,12 @@ class Applier:
                 f"CometChat refused {same} changes in a row for the same reason: {settled.detail}",
                 hint="look at the first of them in changes.csv; mend the mapping or the app, then: reconcile resume",
             )
+
+
+def _done(work: Work, action: Action) -> Action:
+    """Do a piece of work, and say which feed it was of."""
+    work()
+    return action
 
 
 def _after(terms: Terms, settled: Settled | None) -> Terms:

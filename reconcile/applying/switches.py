@@ -11,14 +11,14 @@ from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change
 from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 
-__all__ = ["Switch"]
+__all__ = ["Switch", "batches_of"]
 
 Lists = dict[str, frozenset[str]]
 _AGREED = "the look before the write agreed"
 
 
 class Switch:
-    """Carries out reactivations and deactivations."""
+    """Carries out reactivations and deactivations. Thread-safe: it holds nothing of a change."""
 
     def __init__(self, hands: Hands, mode: Mode) -> None:
         self._hands = hands
@@ -26,21 +26,20 @@ class Switch:
 
     def reactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
         """Reactivate users; gives each change with its outcome. Who may be on already by our doing is looked at."""
-        for batch in _batches(changes):
+        for batch in batches_of(changes):
             done = {change.seq for change in batch if self._was_switched_on(change)}
             yield from ((change, Settled(Outcome.APPLIED, _AGREED)) for change in batch if change.seq in done)
             due = [change for change in batch if change.seq not in done]
             if due:
                 yield from self._switch(due, _ON, self._hands.directory.reactivate)
 
-    def deactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
-        """Deactivate users, each looked at once more right before; gives each change with its outcome."""
-        for batch in _batches(changes):
-            refusals = [(change, self._refusal(change)) for change in batch]
-            yield from ((change, refusal) for change, refusal in refusals if refusal is not None)
-            due = [change for change, refusal in refusals if refusal is None]
-            if due:
-                yield from self._switch(due, _OFF, self._hands.directory.deactivate)
+    def deactivate(self, batch: Sequence[Change]) -> Iterator[tuple[Change, Settled]]:
+        """Deactivate one batch, each looked at once more right before; gives each change with its outcome."""
+        refusals = [(change, self._refusal(change)) for change in batch]
+        yield from ((change, refusal) for change, refusal in refusals if refusal is not None)
+        due = [change for change, refusal in refusals if refusal is None]
+        if due:
+            yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
     def _was_switched_on(self, change: Change) -> bool:
         """Whether an earlier start of this run, which was cut short, did it."""
@@ -123,7 +122,8 @@ _OFF = _Way(ends_active=False, done="deactivatedUids", already="alreadyDeactivat
 _REFUSED = "refused"
 
 
-def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
+def batches_of(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Give as many changes at a time as one call takes."""
     rest = iter(changes)
     while batch := list(islice(rest, BULK_LIMIT)):
         yield batch

@@ -56,7 +56,6 @@ class _NoCookies(CookieJar):
         """Take none."""
 
 
-
 class Client:
     """Sends requests for one app. Thread-safe: every thread has connections of its own."""
 
