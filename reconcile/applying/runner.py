@@ -31,9 +31,8 @@ log = structlog.get_logger()
 Work = Callable[[], None]
 
 _WAKING = frozenset({GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN})
-_THREADS = (
-    10_000  # no bound of ours: a thread is made when a change finds none free, and `Hands.workers` bounds those
-)
+# No bound of ours: a thread is made when a piece of work finds none free, and `Hands.workers` bounds how many those are.
+_THREADS = 10_000
 SAME_REJECTIONS = 50  # in a row without a success between: not the users are wrong, something else is
 
 
