@@ -27,7 +27,7 @@ from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.config import api_key
 from reconcile.core.breaker import Patience
-from reconcile.core.pacing import Budget, RateGroup
+from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.errors import ExitCode, SettingsError
 from reconcile.interrupts import Interrupts
 from reconcile.logs import bind_run, remember_secret
@@ -41,8 +41,6 @@ __all__ = ["Options", "Run", "Stage", "Step", "World", "as_recorded", "open_run"
 
 log = structlog.get_logger()
 
-MAX_WORKERS, MIN_WORKERS = 192, 4
-_IN_FLIGHT = 1.5  # of what the rate and the latency make: some wait at the gate, so that no slot is left
 PATIENCE = Patience()
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
@@ -166,8 +164,7 @@ class Run:
         wanted = self.settings.limits.concurrency
         if wanted != "auto":
             return wanted
-        per_second = sum(self.expected_rates().values()) / 60
-        return max(MIN_WORKERS, min(MAX_WORKERS, round(per_second * self.client.latency_s * _IN_FLIGHT)))
+        return in_flight(self.expected_rates().values(), self.client.latency_s)
 
     def expected_rates(self) -> dict[RateGroup, float]:
         """

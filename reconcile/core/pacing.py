@@ -5,13 +5,13 @@ Pure: `now_s` is a monotonic time in seconds that the caller hands in. Rates are
 """
 
 from collections import deque
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil, inf
 from typing import TypeVar
 
-__all__ = ["ASSUMED_LIMIT", "Budget", "RateGroup", "hungry"]
+__all__ = ["ASSUMED_LIMIT", "Budget", "RateGroup", "hungry", "in_flight"]
 
 # The vendor's smallest documented limit (its free plan); nothing is known before the first header.
 ASSUMED_LIMIT = 500.0
@@ -21,6 +21,8 @@ WINDOW_S = 60.0
 # A thread wakes a little after its slot, and now and then none is ready: what is lost so is made up for, up to this
 # much of it. A bucket on the other side holds a second's worth or more.
 CATCH_UP_S = 0.25
+_LEAST, _MOST = 4, 192  # requests in flight: each is a thread, and more would not have more of the interpreter
+_AHEAD = 1.5  # of what rate and latency make: some wait at the gate, so that no slot goes by
 _FLOOR = 0.05  # of the limit: yielding never means standing still
 _RESERVE = 0.01  # of the limit: when less is left, whoever uses it, we slow down and let it fill up
 _NOISE = 0.01  # of the limit: what is under way is counted here and not yet there, or the other way round
@@ -116,6 +118,11 @@ class Budget:
     def _forget(self, now_s: float) -> None:
         while self._sent and self._sent[0] < now_s - WINDOW_S:
             self._sent.popleft()
+
+
+def in_flight(rates: Iterable[float], latency_s: float) -> int:
+    """Give how many requests to have in flight, so that these rates a minute are reached with such a time to an answer."""
+    return max(_LEAST, min(_MOST, round(sum(rates) / WINDOW_S * latency_s * _AHEAD)))
 
 
 K = TypeVar("K", bound=Hashable)

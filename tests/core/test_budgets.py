@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconcile.core.pacing import Budget, RateGroup, hungry
+from reconcile.core.pacing import Budget, RateGroup, hungry, in_flight
 from tests.core.traffic import (
     CORE,
     COSTS,
@@ -19,7 +19,7 @@ from tests.core.traffic import (
 
 LIMITS = {CORE: 2_000, STANDARD: 4_000}
 BOTH = {"create": 5_400, "update": 2_700}  # fills both: two requests of standard for each of core
-WORKERS = 28  # 80 requests a second, answered after 175 ms, and as many again by half
+WORKERS = in_flight([0.8 * limit for limit in LIMITS.values()], 0.175)
 
 
 def third_from_30_s(now_s: float) -> float:
@@ -66,7 +66,7 @@ def test_where_both_cannot_be_full_the_tighter_one_is(
 @pytest.mark.parametrize("latency_s", [(0.001, 0.002), (0.05, 0.3), (0.9, 1.1)], ids=["none", "usual", "slow"])
 def test_the_latency_does_not_matter_as_long_as_enough_is_under_way(latency_s: tuple[float, float]) -> None:
     """As many workers as the rates and the latency make, and half as many again."""
-    workers = max(4, round(80 * 1.5 * sum(latency_s) / 2))
+    workers = in_flight([0.8 * limit for limit in LIMITS.values()], sum(latency_s) / 2)
     traffic = Traffic(SlidingWindow, LIMITS, 0.8, BOTH, workers, latency_s=latency_s).run()
 
     assert traffic.refused == []
@@ -119,6 +119,23 @@ def test_each_budget_has_work_before_it_in_proportion_to_its_rate() -> None:
 def test_a_lane_that_has_run_out_is_not_chosen() -> None:
     """What is left is worked on, whatever it feeds on."""
     assert hungry(["update"], COSTS, {"create": 0, "update": 50}, {CORE: 100, STANDARD: 200}) == "update"
+
+
+@pytest.mark.parametrize(
+    ("rates", "latency_s", "workers"),
+    [
+        pytest.param((8_000, 16_000), 0.175, 105, id="usual"),
+        pytest.param((9_800, 19_600), 0.175, 129, id="all of it"),
+        pytest.param((400, 400), 0.2, 4, id="careful"),
+        pytest.param((8_000, 16_000), 0.001, 4, id="next door"),
+        pytest.param((8_000, 16_000), 5.0, 192, id="an outage"),
+    ],
+)
+def test_as_many_are_in_flight_as_rate_and_latency_ask_for(
+    rates: tuple[float, float], latency_s: float, workers: int
+) -> None:
+    """Half as many again, so that some wait at the gate; a few at the least, and not without end."""
+    assert in_flight(rates, latency_s) == workers
 
 
 def test_lateness_is_made_up_for() -> None:

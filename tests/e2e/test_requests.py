@@ -112,6 +112,21 @@ def test_applying_costs_a_look_and_a_write_a_change(
     assert json.loads(nights.shell.latest("report.json").read_text("utf-8"))["forecast"] == report["forecast"]
 
 
+def test_deactivations_do_not_wait_for_each_others_looks(nights: Nights, sandbox: Sandbox) -> None:
+    """Several batches at a time: one look after the other would use a fraction of the budget."""
+    load(sandbox, range(1, 101))
+    load(sandbox, range(100_001, 100_101))
+    nights.run(100, *NO_GUARDS, *SWITCH_OFF)
+    sandbox.fault("latency", low_ms=20, high_ms=20)
+    sandbox.clear_log()
+    nights.run(100, *NO_GUARDS, *SWITCH_OFF, "--yes", command=("apply",))
+    log = sandbox.log()
+    first = next(number for number, entry in enumerate(log) if entry.method == "DELETE")
+
+    assert sum(entry.uid is not None for entry in log[:first]) >= 50
+    assert sum(entry.method == "DELETE" for entry in log) == 4
+
+
 def test_the_forecast_is_told_before_anything_is_written_and_beside_the_fact_after_it(
     nights: Nights, sandbox: Sandbox, profile: Profile
 ) -> None:
