@@ -14,6 +14,7 @@ from fnmatch import translate
 from itertools import compress
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -50,8 +51,7 @@ class _State(IntEnum):
 _SITUATION = {state: Situation(state.name.lower()) for state in _State if state is not _State.UNSEEN}
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, gc=False):
     """
     One desired user and its directory record, where they differ (or where it is not active).
 

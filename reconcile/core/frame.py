@@ -30,6 +30,7 @@ __all__ = [
     "Quarantined",
     "as_frame",
     "desire",
+    "joined",
     "with_roles",
 ]
 
@@ -100,6 +101,13 @@ def as_frame(columns: dict[str, pa.Array]) -> pd.DataFrame:
     return frame
 
 
+def joined(parts: list[pa.Table]) -> pd.DataFrame:
+    """Give tables of the same columns as one frame; the list is emptied, so no more than one column is there twice."""
+    chunks = {name: [chunk for part in parts for chunk in part[name].chunks] for name in parts[0].column_names}
+    parts.clear()
+    return as_frame({name: pa.concat_arrays(chunks.pop(name)) for name in tuple(chunks)})
+
+
 def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = ()) -> Desired:
     """
     Turn raw cells into checked users.
@@ -128,12 +136,13 @@ def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = 
         for i in np.flatnonzero(bad).tolist()
     ]
     columns[SOURCE_ROW] = pa.array(rows)
-    good = pa.array(~bad)
-    # One by one, so that no more than one column is there twice.
-    users = as_frame({name: columns.pop(name).filter(good) for name in tuple(columns)})
+    if bad.any():
+        good = pa.array(~bad)
+        # One by one, so that no more than one column is there twice.
+        columns = {name: columns.pop(name).filter(good) for name in tuple(columns)}
     every = sorted((*ragged, *quarantined), key=lambda row: row.source_row)
     total = len(raw) + len(every) - len(quarantined)
-    return Desired(users, tuple(every), total, mapping)
+    return Desired(as_frame(columns), tuple(every), total, mapping)
 
 
 def _column(raw: pd.DataFrame, rule: ColumnRule, mapping: Mapping, problems: Problems) -> pa.Array:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame
+from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, joined
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
@@ -90,8 +90,7 @@ class _CsvTable:
             parts.append(part)
         if rest:
             parts.append(self._take_last(rest))
-        table = pa.concat_tables(parts).combine_chunks()
-        return as_frame({name: table[name] for name in table.column_names})
+        return joined(parts)
 
     def _take(self, text: bytes) -> tuple[pa.Table, bytes]:
         """Take all records of a text but the last, which may go on behind it and is given back."""
@@ -171,7 +170,8 @@ class _CsvTable:
         self._line += int(records.sizes[:count].sum())
         rows = records.rows.slice(0, len(kept))
         table = pa.table({column: rows[name] for column, name in self._wanted.items()})
-        return table.append_column(SOURCE_ROW, pa.array(numbered)).filter(pa.array(kept))
+        table = table.append_column(SOURCE_ROW, pa.array(numbered))
+        return table if kept.all() else table.filter(pa.array(kept))
 
     def _unclean(self, records: _Records, count: int) -> Iterator[int]:
         for record in range(count):
