@@ -28,7 +28,7 @@ from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream, count_lines
 __all__ = ["read_delimited"]
 
 _BLOCK = 4 * CHUNK  # text that is read in one go
-_LINE_ENDS = frozenset((b"\n", b"\r", b"\r\n"))
+_LINE_ENDS = (10, 13)
 _EMBEDDED = r"\r\n|\r|\n"
 
 # A signal ends a run in good order and is ours to see; Arrow would end the reading instead, with an error.
@@ -52,21 +52,22 @@ def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *,
 @dataclass(frozen=True, slots=True)
 class _Records:
     """
-    What a text holds: its good rows, its odd rows (which record, how many cells, the text), and its lines.
+    What a text holds: its good rows, and its odd rows (which record, how many cells, the text).
 
-    `sizes` is the number of physical lines of each record, `starts` the line of the text that it starts on.
+    `sizes` is the number of physical lines of each record, `starts` the line of the text that it starts on, and
+    `bounds` where in the text each record begins, and the last one ends.
     """
 
+    text: bytes
     rows: pa.Table
     odd: list[tuple[int, int, str]]
-    lines: list[bytes]
     sizes: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
 
     def text_of(self, record: int) -> bytes:
         """The bytes of one record."""
-        start = self.starts[record]
-        return b"".join(self.lines[start : start + self.sizes[record]])
+        return self.text[self.bounds[record] : self.bounds[record + 1]]
 
 
 class _CsvTable:
@@ -96,12 +97,11 @@ class _CsvTable:
         """Take all records of a text but the last, which may go on behind it and is given back."""
         records = self._parse(text)
         self._refuse_long(records)
-        rest = b"".join(records.lines[records.starts[-1] :])
-        return self._keep(records, len(records.sizes) - 1, text[: len(text) - len(rest)]), rest
+        last = records.bounds[-2]
+        return self._keep(records, len(records.sizes) - 1, text[:last]), text[last:]
 
     def _refuse_long(self, records: _Records) -> None:
-        lengths = np.fromiter(map(len, records.lines), np.int64, len(records.lines))
-        for record in np.flatnonzero(np.add.reduceat(lengths, records.starts) > CHUNK)[:1]:
+        for record in np.flatnonzero(np.diff(records.bounds) > CHUNK)[:1]:
             raise SourceError(
                 f"{self._name}:{self._line + records.starts[record]}: a record from here on is longer than "
                 f"{CHUNK >> 20} MiB",
@@ -124,7 +124,7 @@ class _CsvTable:
         odd: list[tuple[int, int, str]] = []
         # Line ends in cells are counted in every column; where there can be none, the mapped ones will do.
         rows = self._cells(text, self._names if has_quotes else list(self._wanted.values()), odd)
-        lines = text.splitlines(keepends=True)
+        lines = _line_starts(text)
         sizes = np.ones(len(rows) + len(odd), dtype=np.int64)
         if len(lines) != len(sizes):
             is_odd = _mask(len(sizes), [record for record, _, _ in odd])
@@ -133,7 +133,8 @@ class _CsvTable:
             # A quote open at the end has swallowed the last line end, too.
             if sizes.sum() - len(lines) not in (0, 1):
                 raise AssertionError(f"{sizes.sum()} lines in records of a text of {len(lines)}")
-        return _Records(rows, odd, lines, sizes, np.cumsum(sizes) - sizes)
+        starts = np.cumsum(sizes) - sizes
+        return _Records(text, rows, odd, sizes, starts, np.append(lines[starts], len(text)))
 
     def _cells(self, text: bytes, names: list[str], odd: list[tuple[int, int, str]]) -> pa.Table:
         def note(row: Any) -> str:
@@ -163,10 +164,10 @@ class _CsvTable:
             for record in self._unclean(records, count):
                 out.setdefault(record, "a quote in a cell is not doubled")
         self._set_aside(records, out)
-        starts = records.starts[:count]
-        is_blank = np.fromiter((line in _LINE_ENDS for line in records.lines), bool, len(records.lines))
-        kept = ~(_mask(count, list(out)) | is_blank[starts])[~is_odd]
-        numbered = self._line + starts[~is_odd]
+        first = np.frombuffer(records.text, np.uint8)[records.bounds[:count]]
+        is_blank = np.isin(first, _LINE_ENDS)
+        kept = ~(_mask(count, list(out)) | is_blank)[~is_odd]
+        numbered = self._line + records.starts[:count][~is_odd]
         self._line += int(records.sizes[:count].sum())
         rows = records.rows.slice(0, len(kept))
         table = pa.table({column: rows[name] for column, name in self._wanted.items()})
@@ -211,6 +212,17 @@ def _blocks(stream: TextStream) -> Iterator[bytes]:
             block = b""
     if block:
         yield block
+
+
+def _line_starts(text: bytes) -> npt.NDArray[np.int64]:
+    """Give where each physical line begins; CRLF ends one."""
+    chars = np.frombuffer(text, np.uint8)
+    ends = chars == _LINE_ENDS[0]
+    if b"\r" in text:
+        ends[:-1] |= (chars[:-1] == _LINE_ENDS[1]) & ~ends[1:]
+        ends[-1:] |= chars[-1:] == _LINE_ENDS[1]
+    starts = np.flatnonzero(ends) + 1
+    return np.concatenate(([0], starts[: len(starts) - text.endswith((b"\n", b"\r"))]))
 
 
 def _mask(size: int, at: list[int]) -> npt.NDArray[np.bool_]:
