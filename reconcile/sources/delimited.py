@@ -87,7 +87,7 @@ class _CsvTable:
         empty = {name: pa.array([], pa.string()) for name in self._wanted} | {SOURCE_ROW: pa.array([], pa.int64())}
         parts, rest = [pa.table(empty)], b""
         for block in _blocks(stream):
-            part, rest = self._take(rest + block)
+            part, rest = self._take(b"".join((rest, *block)))
             parts.append(part)
         if rest:
             parts.append(self._take_last(rest))
@@ -98,7 +98,7 @@ class _CsvTable:
         records = self._parse(text)
         self._refuse_long(records)
         last = records.bounds[-2]
-        return self._keep(records, len(records.sizes) - 1, text[:last]), text[last:]
+        return self._keep(records, len(records.sizes) - 1), text[last:]
 
     def _refuse_long(self, records: _Records) -> None:
         for record in np.flatnonzero(np.diff(records.bounds) > CHUNK)[:1]:
@@ -112,7 +112,7 @@ class _CsvTable:
         if not self._quoting.is_closed(text):
             raise self._open_quote(self._line)
         records = self._parse(text)
-        return self._keep(records, len(records.sizes), text)
+        return self._keep(records, len(records.sizes))
 
     def _open_quote(self, line: int) -> SourceError:
         return SourceError(
@@ -156,11 +156,11 @@ class _CsvTable:
                 raise
             raise self._too_many() from None
 
-    def _keep(self, records: _Records, count: int, text: bytes) -> pa.Table:
-        """Keep the mapped cells of the first `count` records, which are this text, and number them by line."""
+    def _keep(self, records: _Records, count: int) -> pa.Table:
+        """Keep the mapped cells of the first `count` records, and number them by line."""
         out = {record: self._width_said(width) for record, width, _ in records.odd if record < count}
         is_odd = _mask(count, list(out))
-        if b'"' in text and not self._quoting.are_clean(text):
+        if b'"' in records.text and not self._quoting.are_clean(records.text[: records.bounds[count]]):
             for record in self._unclean(records, count):
                 out.setdefault(record, "a quote in a cell is not doubled")
         self._set_aside(records, out)
@@ -203,13 +203,13 @@ class _CsvTable:
         return f"the row has {width} cells and the header {len(self._names)}"
 
 
-def _blocks(stream: TextStream) -> Iterator[bytes]:
-    block = b""
+def _blocks(stream: TextStream) -> Iterator[list[bytes]]:
+    block: list[bytes] = []
     while chunk := stream.read():
-        block += chunk
-        if len(block) >= _BLOCK:
+        block.append(chunk)
+        if sum(map(len, block)) >= _BLOCK:
             yield block
-            block = b""
+            block = []
     if block:
         yield block
 
@@ -217,12 +217,11 @@ def _blocks(stream: TextStream) -> Iterator[bytes]:
 def _line_starts(text: bytes) -> npt.NDArray[np.int64]:
     """Give where each physical line begins; CRLF ends one."""
     chars = np.frombuffer(text, np.uint8)
-    ends = chars == _LINE_ENDS[0]
-    if b"\r" in text:
-        ends[:-1] |= (chars[:-1] == _LINE_ENDS[1]) & ~ends[1:]
-        ends[-1:] |= chars[-1:] == _LINE_ENDS[1]
-    starts = np.flatnonzero(ends) + 1
-    return np.concatenate(([0], starts[: len(starts) - text.endswith((b"\n", b"\r"))]))
+    feeds = np.flatnonzero(chars == _LINE_ENDS[0])
+    returns = np.flatnonzero(chars == _LINE_ENDS[1]) if b"\r" in text else feeds[:0]
+    alone = returns[chars[np.minimum(returns + 1, len(chars) - 1)] != _LINE_ENDS[0]]
+    starts = np.sort(np.concatenate((feeds, alone))) + 1
+    return np.concatenate(([0], starts[starts < len(text)]))
 
 
 def _mask(size: int, at: list[int]) -> npt.NDArray[np.bool_]:
