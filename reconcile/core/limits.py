@@ -57,8 +57,10 @@ def _utf16_length(cells: pa.Array) -> pa.Array:
 def check_sizes(columns: Columns, problems: Problems) -> None:
     """Hold the metadata object and the whole body, as they would be sent, against their limits."""
     # JSON makes six bytes of one at the most: only what could then be too large is weighed.
-    least = sum(len(field.encode()) for field in columns)
-    mask = _ESCAPE * (sum(map(_sizes, columns.values())) + least) > METADATA_BYTES
+    weight = np.full(len(columns["uid"]), sum(len(field.encode()) for field in columns))
+    for cells in columns.values():
+        weight += _sizes(cells)
+    mask: Mask = weight * _ESCAPE > METADATA_BYTES
     heavy = {field: cells.filter(pa.array(mask)) for field, cells in columns.items()}
     metadata, body = _metadata_sizes(heavy), _body_sizes(heavy)
     too_big = metadata > METADATA_BYTES
