@@ -5,7 +5,7 @@ Owns the picture. SVG by hand, so that it needs nothing and reads in a diff.
 """
 
 from collections.abc import Iterator
-from math import log10
+from math import ceil, log10
 
 Point = tuple[int, float, float]
 
@@ -35,7 +35,7 @@ def drawn(points: list[Point]) -> str:
 def _panel(left: int, name: str, colour: str, points: list[tuple[int, float]]) -> Iterator[str]:
     first, last = log10(points[0][0]), log10(points[-1][0])
     low = int(log10(min(value for _, value in points)))
-    high = low + max(2, round(last - first))
+    high = max(low + 2, ceil(log10(max(value for _, value in points))))
 
     def place(count: float, value: float) -> tuple[float, float]:
         across = (log10(count) - first) / ((last - first) or 1)

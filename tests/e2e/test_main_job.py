@@ -80,18 +80,6 @@ def test_a_second_apply_writes_nothing(shell: Shell, drifted: Sandbox) -> None:
     assert drifted.counters().writes == 0
 
 
-def test_a_night_with_nothing_to_do_costs_the_walk_alone(shell: Shell, drifted: Sandbox) -> None:
-    """Nobody is looked for a second time; one user tells what a look at one shows."""
-    shell("apply", "--yes")
-    drifted.clear_log()
-    shell("plan")
-    asked = {(entry.path, entry.query) for entry in drifted.log()}
-
-    assert len({path for path, _ in asked if path.startswith("/users/")}) <= 1
-    # The first page, what tells that a walk is short, and the two walks with what they fetch ahead.
-    assert len(asked) < 16
-
-
 def test_every_managed_field_arrives(shell: Shell, drifted: Sandbox) -> None:
     """A created user holds what its row says, in the form that CometChat keeps."""
     shell("apply", "--yes")
