@@ -1,5 +1,6 @@
 """
-What a plan costs on this machine: `python -m benchmarks.plan [--users N]`, from the root of the repository.
+What a plan costs on this machine: `python -m benchmarks.plan [--users N ...] [--postgresql] [--in-step]`, from the root of
+the repository. `--curve FILE` draws what it measured.
 
 Owns the two states, the exchange that is left out, and the table. The whole command runs in a process of its own
 against a sandbox that is not there: what its client would have received stands ready in a file, so that everything
@@ -15,16 +16,19 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, NamedTuple
+
+from benchmarks.curve import drawn
 
 PER_PAGE = 1_000
 COLUMNS = ("uid", "name", "avatar", "link", "plan", "tags", "country", "logins")
 SETTINGS = """
 [source]
-location = "users.csv"
+{source}
 
 [fields]
 uid = "uid"
@@ -32,22 +36,31 @@ name = "name"
 avatar = "avatar"
 link = "link"
 role = "plan"
-tags = { column = "tags", separator = "|" }
+tags = {{ column = "tags", separator = "|" }}
 
 [fields.metadata]
 country = "country"
-logins = { column = "logins", type = "number" }
+logins = {{ column = "logins", type = "number" }}
 """
+CREATE = (
+    "create table users (uid varchar(100) primary key, name varchar(100), avatar varchar(200), link varchar(200), "
+    "plan varchar(20), tags varchar(50), country char(2), logins integer)"
+)
+STAGES = ("read", "fetch", "plan")
+QUIET = 100  # a kind of user that is in step
 TAGS = (["coast", "north"], ["night"], [], ["north", "coast", "ringed"])
 
 User = dict[str, Any]
 
 
-def users(count: int) -> Iterator[tuple[User | None, User | None]]:
+Pair = tuple[User | None, User | None]
+
+
+def users(count: int, *, in_step: bool = False) -> Iterator[Pair]:
     """
     Make every user on both sides: 2 % missing, 5 % stale, 1 % of another role, 1 % unmanaged, the rest in step.
     """
-    for n in range(count + count // 100):
+    for n in range(count if in_step else count + count // 100):
         user = {
             "uid": f"user-{n:08}",
             "name": f"User number {n}",
@@ -59,7 +72,7 @@ def users(count: int) -> Iterator[tuple[User | None, User | None]]:
             "createdAt": 1_600_000_000 + n,
             "updatedAt": 1_700_000_000 + n % 1000,
         }
-        kind = n % 100
+        kind = QUIET if in_step else n % 100
         if n >= count:
             yield None, user
         elif kind < 2:
@@ -72,45 +85,67 @@ def users(count: int) -> Iterator[tuple[User | None, User | None]]:
             yield user, user
 
 
-def write(folder: Path, count: int) -> None:
+def row_of(desired: User) -> list[Any]:
     """
-    Write the export, and the pages that the list would answer with, one a line.
+    Give a user as a row of the export, in the order of its columns.
     """
-    (folder / "reconcile.toml").write_text(SETTINGS, "utf-8")
+    plain = [desired[name] for name in ("uid", "name", "avatar", "link", "role")]
+    return [*plain, "|".join(desired["tags"]), desired["metadata"]["country"], desired["metadata"]["logins"]]
+
+
+def write(folder: Path, pairs: Iterator[Pair], source: str = 'location = "users.csv"') -> None:
+    """
+    Write the settings, the export, and the pages that the list would answer with, one a line; and where each begins.
+    """
+    (folder / "reconcile.toml").write_text(SETTINGS.format(source=source), "utf-8")
     page: list[User] = []
+    starts = [0]
     with (
         (folder / "users.csv").open("w", encoding="utf-8", newline="") as export,
         (folder / "pages.jsonl").open("w", encoding="utf-8") as pages,
     ):
         rows = csv.writer(export)
         rows.writerow(COLUMNS)
-        for desired, actual in users(count):
+
+        def turn() -> None:
+            starts.append(starts[-1] + pages.write(json.dumps({"data": page}, separators=(",", ":")) + "\n"))
+            page.clear()
+
+        for desired, actual in pairs:
             if desired:
-                tags, metadata = "|".join(desired["tags"]), desired["metadata"]
-                plain = [desired[name] for name in ("uid", "name", "avatar", "link", "role")]
-                rows.writerow([*plain, tags, metadata["country"], metadata["logins"]])
+                rows.writerow(row_of(desired))
             if actual:
                 page.append({name: value for name, value in actual.items() if value != []})
             if len(page) == PER_PAGE:
-                pages.write(json.dumps({"data": page}, separators=(",", ":")) + "\n")
-                page = []
-        pages.write(json.dumps({"data": page}, separators=(",", ":")) + "\n")
+                turn()
+        turn()
+    (folder / "starts.json").write_text(json.dumps(starts), "utf-8")
 
 
 def plan(folder: Path) -> None:
     """
-    Run the command with the exchange left out; print its CPU seconds, the seconds of each stage, and the peak.
+    Run the command with the exchange left out; print its CPU seconds, in all and by stage, and the peak.
     """
     from reconcile.cli import run  # noqa: PLC0415 - counted
     from reconcile.cometchat.client import Client  # noqa: PLC0415
+    from reconcile.run import Run  # noqa: PLC0415
 
-    exchange = _Exchange(folder / "pages.jsonl")
+    exchange = _Exchange(folder)
     Client._exchange = lambda _, request: exchange(request)  # type: ignore[method-assign]
-    began = process_time()
+    spent: dict[str, float] = {}
+    stage = Run.stage
+
+    @contextmanager
+    def watched(ours: Run, name: str) -> Iterator[None]:
+        began = process_time()
+        with stage(ours, name):
+            yield
+        spent[name] = process_time() - began
+
+    Run.stage = watched  # type: ignore[method-assign]
     code = run(["plan", "--json", "--quiet"])
-    cpu = process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stderr.write(json.dumps([code, cpu, peak]) + "\n")
+    sys.stderr.write(json.dumps([code, process_time(), peak, spent]) + "\n")
 
 
 class _Exchange:
@@ -118,11 +153,9 @@ class _Exchange:
     Answers like the service would, from a file.
     """
 
-    def __init__(self, pages: Path) -> None:
-        self._file = pages.open("rb", buffering=0)
-        self._starts = [0]
-        for line in pages.open("rb"):
-            self._starts.append(self._starts[-1] + len(line))
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "pages.jsonl").open("rb", buffering=0)
+        self._starts: list[int] = json.loads((folder / "starts.json").read_text("utf-8"))
         self._headers = {"x-rate-limit": "1000000000", "x-rate-limit-remaining": "1000000000"}
 
     def __call__(self, request: Any) -> tuple[int, dict[str, str], bytes]:
@@ -149,9 +182,21 @@ class _Exchange:
         return os.pread(self._file.fileno(), end - start, start)
 
 
-def measure(folder: Path) -> tuple[dict[str, Any], float, float, float]:
+class Measured(NamedTuple):
     """
-    Plan in a process of its own; give the report, seconds, CPU seconds and the peak in MiB.
+    What one plan took; `spent` is CPU seconds by stage.
+    """
+
+    report: dict[str, Any]
+    seconds: float
+    cpu: float
+    peak: float
+    spent: dict[str, float]
+
+
+def measure(folder: Path) -> Measured:
+    """
+    Plan in a process of its own.
     """
     environment = os.environ | {
         "COMETCHAT_BASE_URL": "http://127.0.0.1:1/v3",
@@ -159,6 +204,8 @@ def measure(folder: Path) -> tuple[dict[str, Any], float, float, float]:
         "COMETCHAT_API_KEY": "no-key",
         "XDG_STATE_HOME": str(folder / "state"),  # its lock is nobody else's
     }
+    # What is installed has its bytecode.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "benchmarks.plan", "--plan", str(folder)]
     began = perf_counter()
     done = subprocess.run(  # noqa: S603 - ourselves
@@ -166,13 +213,37 @@ def measure(folder: Path) -> tuple[dict[str, Any], float, float, float]:
     )
     seconds = perf_counter() - began
     try:
-        code, cpu, peak = json.loads(done.stderr.splitlines()[-1])
+        code, cpu, peak, spent = json.loads(done.stderr.splitlines()[-1])
         report: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, IndexError):
         raise SystemExit(done.stderr[-4000:]) from None
     if code:
         raise SystemExit(f"plan ended with {code}: {report.get('headline', report)}")
-    return report, seconds, cpu, peak
+    return Measured(report, seconds, cpu, peak, spent)
+
+
+@contextmanager
+def written(count: int, *, postgresql: bool, in_step: bool) -> Iterator[Path]:
+    """
+    Give a folder with both states, one of them perhaps in a server of its own.
+    """
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if not postgresql:
+            write(folder, users(count, in_step=in_step))
+            yield folder
+            return
+        from tests.databases import PostgreSQL  # noqa: PLC0415
+
+        server = PostgreSQL()
+        try:
+            source = f'location = "{server.url()}"\ntable = "users"\ntimeout = "none"'
+            write(folder, users(count, in_step=in_step), source)
+            server.execute(CREATE)
+            server.load("users", (row_of(desired) for desired, _ in users(count, in_step=in_step) if desired))
+            yield folder
+        finally:
+            server.stop()
 
 
 def main() -> None:
@@ -181,6 +252,9 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--postgresql", action="store_true", help="read the desired state from a server")
+    parser.add_argument("--in-step", action="store_true", help="a night with nothing to do")
+    parser.add_argument("--curve", type=Path, help="draw the table into this SVG file")
     parser.add_argument("--plan", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.plan:
@@ -188,15 +262,25 @@ def main() -> None:
         plan(Path(asked.plan))
         return
     say(f"{os.cpu_count()} cores, Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f}.\n")
-    say("| users a side | changes | seconds | CPU s | read | fetch and compare | plan | report | peak, MiB |")
-    say("|---|---|---|---|---|---|---|---|---|")
+    say(
+        "| users a side | changes | requests | seconds | CPU s | read | fetch and compare | plan | the rest | peak, MiB |"
+    )
+    say("|---|---|---|---|---|---|---|---|---|---|")
+    points = []
     for count in asked.users:
-        with TemporaryDirectory() as folder:
-            write(Path(folder), count)
-            report, seconds, cpu, peak = measure(Path(folder))
-        stages = " | ".join(f"{report['timing'].get(name, 0):.1f}" for name in ("read", "fetch", "plan", "report"))
-        changes = sum(report["plan"][name] for name in ("create", "update", "reactivate", "deactivate"))
-        say(f"| {count:,} | {changes:,} | {seconds:.1f} | {cpu:.1f} | {stages} | {peak:,.0f} |")
+        with written(count, postgresql=asked.postgresql, in_step=asked.in_step) as folder:
+            found = measure(folder)
+        stages = [found.spent[name] for name in STAGES]
+        cells = " | ".join(
+            f"{number:.1f}" for number in (found.seconds, found.cpu, *stages, found.cpu - sum(stages))
+        )
+        changes = sum(found.report["plan"][name] for name in ("create", "update", "reactivate", "deactivate"))
+        say(
+            f"| {count:,} | {changes:,} | {sum(found.report['requests'].values()):,} | {cells} | {found.peak:,.0f} |"
+        )
+        points.append((count, found.cpu, found.peak))
+    if asked.curve:
+        asked.curve.write_text(drawn(points), "utf-8")
 
 
 def say(text: str) -> None:

@@ -7,10 +7,11 @@ Reads only, and takes no lock.
 from collections.abc import Iterator
 
 from reconcile.cometchat.directory import Directory
+from reconcile.core.actual import actual_table
 from reconcile.core.cells import arrow
 from reconcile.core.changes import list_changes, without_stuck
 from reconcile.core.diff import Comparison, Findings
-from reconcile.core.frame import Desired, actual_frame, actual_table, desire, with_roles
+from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.trace import Explanation, rows_of, trace
@@ -70,7 +71,7 @@ def _compare(
     freshness = Freshness(export.as_of_unix_s, state.own_writes())
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
-        comparison.see(actual_frame([actual_table([user], desired.fields)]))
+        comparison.see(actual_table([user], desired.fields))
     comparison.settle_missing(comparison.unseen())
     return without_stuck(comparison.close(whole=True), state.stuck())
 

@@ -5,22 +5,22 @@ Absence is never believed at first sight: a user that a walk did not show is mis
 look did not show it either.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.actual import actual_table, managed_groups
 from reconcile.core.diff import Comparison
-from reconcile.core.frame import actual_frame, actual_table
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
-__all__ = ["NOTHING", "Fetched", "fetch", "hidden_groups", "managed_groups"]
+__all__ = ["NOTHING", "Fetched", "fetch", "hidden_groups"]
 
 log = structlog.get_logger()
 
@@ -114,12 +114,6 @@ def fetch(
     return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses, blind)
 
 
-def managed_groups(fields: Iterable[str]) -> frozenset[str]:
-    """The managed fields that some kinds of answer leave out, by group."""
-    names = {field.split(".", 1)[0] for field in fields}
-    return frozenset(names & {"tags", "metadata"})
-
-
 def _is_list_blind(
     directory: Directory, comparison: Comparison, groups: frozenset[str], sample: list[DirectoryUser]
 ) -> bool:
@@ -150,9 +144,9 @@ def _is_by_uid_cheaper(directory: Directory, wanted: int, groups: frozenset[str]
 
 def _walk(directory: Directory, comparison: Comparison, tick: Tick) -> int:
     pages = idle = 0
-    for block in _blocks(directory.pages(), comparison):
+    for block in _blocks(directory.pages()):
         pages += len(block)
-        news = comparison.see(actual_frame(block))
+        news = comparison.see(pa.concat_tables(block))
         idle = 0 if news else idle + len(block)
         if idle >= _IDLE_PAGES:
             raise DirectoryStopped(
@@ -163,15 +157,9 @@ def _walk(directory: Directory, comparison: Comparison, tick: Tick) -> int:
     return pages + 1
 
 
-def _blocks(pages: Iterator[list[DirectoryUser]], comparison: Comparison) -> Iterator[list[pa.Table]]:
-    # Turned page by page: as objects the users of a block would take five times the room.
-    tables = (actual_table(page, comparison.fields) for page in pages)
-    while block := list(islice(tables, _BLOCK_PAGES)):
+def _blocks(pages: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    while block := list(islice(pages, _BLOCK_PAGES)):
         yield block
-
-
-def _frame_of(users: list[DirectoryUser], comparison: Comparison) -> pd.DataFrame:
-    return actual_frame([actual_table(users, comparison.fields)])
 
 
 def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> tuple[int, bool]:
@@ -179,8 +167,8 @@ def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) 
     pages = 0
     for page in directory.pages(deactivated=True):
         pages += 1
-        news = comparison.see_deactivated(_frame_of(page, comparison))
-        if not news and not any(user.deactivated_at for user in page):
+        news = comparison.see_deactivated(page)
+        if not news and not pc.any(page["deactivated"]).as_py():
             # The flag is not honoured here: these are the active ones once more.
             log.warning("directory.deactivated_flag_ignored")
             return pages + 1, False
@@ -217,8 +205,8 @@ def _look_again(directory: Directory, comparison: Comparison, walk_cost: int | N
 
 
 def _walk_again(directory: Directory, comparison: Comparison, tick: Tick) -> None:
-    for block in _blocks(directory.pages(is_news=comparison.is_news), comparison):
-        comparison.see(actual_frame(block))
+    for block in _blocks(directory.pages(is_news=comparison.is_news)):
+        comparison.see(pa.concat_tables(block))
         tick(0)
     _walk_deactivated(directory, comparison, tick)
     _settle_disputed(directory, comparison)
@@ -233,10 +221,10 @@ def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tic
         elif user is not None:
             found.append(user)
         if len(found) == 1000:
-            comparison.see(_frame_of(found, comparison))
+            comparison.see(actual_table(found, comparison.fields))
             found = []
         tick(1)
-    comparison.see(_frame_of(found, comparison))
+    comparison.see(actual_table(found, comparison.fields))
 
 
 def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str]:

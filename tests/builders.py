@@ -7,9 +7,10 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from reconcile.core.actual import actual_table
 from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison, Findings
-from reconcile.core.frame import SOURCE_ROW, Desired, actual_frame, actual_table, as_frame, desire
+from reconcile.core.frame import SOURCE_ROW, Desired, as_frame, desire
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
@@ -80,9 +81,9 @@ def a_desired(*rows: Row, mapping: ColumnMapping | None = None) -> Desired:
     return desire(a_raw_frame(rows, mapping.columns), mapping)
 
 
-def an_actual_frame(*users: DirectoryUser, fields: tuple[str, ...] = FIELDS) -> pd.DataFrame:
+def a_block(*users: DirectoryUser, fields: tuple[str, ...] = FIELDS) -> pa.Table:
     """A block of the directory."""
-    return actual_frame([actual_table(users, fields)])
+    return actual_table(users, fields)
 
 
 def a_comparison(
@@ -101,8 +102,8 @@ def a_comparison(
 def feed(comparison: Comparison, *users: DirectoryUser) -> Comparison:
     """Show the comparison one walk of the active, one of the deactivated, and believe what stays unseen."""
     fields = comparison.fields
-    comparison.see(an_actual_frame(*[user for user in users if not user.deactivated_at], fields=fields))
-    comparison.see_deactivated(an_actual_frame(*[user for user in users if user.deactivated_at], fields=fields))
+    comparison.see(a_block(*[user for user in users if not user.deactivated_at], fields=fields))
+    comparison.see_deactivated(a_block(*[user for user in users if user.deactivated_at], fields=fields))
     comparison.settle_missing(comparison.unseen())
     return comparison
 

@@ -13,10 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from reconcile.cometchat import wire
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.wire import PAGE_SIZE, IsNews, Page, Request
+from reconcile.core.actual import GROUPS, managed_groups, shown_column
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser, Record, as_record, shown_of
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
@@ -94,32 +96,32 @@ class Directory:
             "the first page of the list is another one each time it is asked for", hint="check cometchat.base_url"
         )
 
-    def pages(self, *, deactivated: bool = False, is_news: IsNews | None = None) -> Iterator[list[DirectoryUser]]:
+    def pages(self, *, deactivated: bool = False, is_news: IsNews | None = None) -> Iterator[pa.Table]:
         """
         Walk the list until a page is empty; counts and page totals of the service are not believed.
 
-        Several pages are in flight, more as the walk goes on. With `is_news` a page without news is given as an
-        empty one: to a second walk nearly all are.
+        Gives each page as columns (see `read_rows`). Several are in flight, more as the walk goes on. With `is_news`
+        a page without news is given as an empty one: to a second walk nearly all are.
         Raises: DirectoryStopped when the same full page comes twice in a row.
         """
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[Future[Page]] = deque()
             which = _which(deactivated=deactivated)
             number, window = self.first_page - 1, 1
-            last: tuple[str, ...] = ()
+            last = pa.array([], pa.string())
             while True:
                 while len(waiting) < window:
                     number += 1
                     waiting.append(pool.submit(self._page, number, *which, is_news=is_news))
                 page = waiting.popleft().result()
-                if not page.uids:
+                if not len(page.uids):
                     for unneeded in waiting:
                         unneeded.cancel()
                     return
-                if page.uids == last:
+                if page.uids.equals(last):
                     raise DirectoryStopped("the list shows the same page twice", hint="check cometchat.base_url")
                 last = page.uids
-                yield page.users
+                yield page.rows
                 window = min(window * 2, _WINDOW, self._workers)
 
     def errand(self) -> AbstractContextManager[None]:
@@ -192,15 +194,16 @@ class Directory:
         return frozenset(self.shown[kind])
 
     def _list(self, number: int, *more: tuple[str, str], settling: bool = False) -> list[DirectoryUser]:
-        return self._page(number, *more, settling=settling).users
+        users = self._must(_rows_of(number, wire.read_users, *more), settling=settling)
+        self._learn("list", users)
+        return users
 
-    def _page(
-        self, number: int, *more: tuple[str, str], settling: bool = False, is_news: IsNews | None = None
-    ) -> Page:
-        params = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
+    def _page(self, number: int, *more: tuple[str, str], is_news: IsNews | None = None) -> Page:
         read = wire.read_page if is_news is None else partial(wire.read_news, is_news=is_news)
-        page = self._must(Request("GET", "/users", read, params), settling=settling)
-        self._learn("list", page.users)
+        page = self._must(_rows_of(number, partial(read, fields=self._fields), *more))
+        for group in managed_groups(self._fields):
+            shown = page.rows["uid"].filter(page.rows[shown_column(group)])
+            self._note_shown("list", group, map(str, shown))
         return page
 
     def _whole(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
@@ -248,15 +251,24 @@ class Directory:
         return as_record(user, self._fields)
 
     def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
-        known = self.shown[kind]
-        if len(known) == len(self.witnesses) == 2:
+        for group in GROUPS:
+            self._note_shown(kind, group, (user.uid.lower() for user in users if group in shown_of(user)))
+
+    def _note_shown(self, kind: str, group: str, uids: Iterator[str]) -> None:
+        """Note that a kind of answer showed a group of these users, if any: the first that may is its witness."""
+        if group in self.shown[kind] and group in self.witnesses:
             return
-        for user in users:
-            shown = shown_of(user)
-            known |= shown
-            news = shown - self.witnesses.keys()
-            if news and not self._unnamed([user.uid.lower()]):
-                self.witnesses.update(dict.fromkeys(news, user.uid.lower()))
+        for uid in uids:
+            self.shown[kind].add(group)
+            if group in self.witnesses:
+                return
+            if not self._unnamed([uid]):
+                self.witnesses[group] = uid
+
+
+def _rows_of(number: int, read: Callable[[bytes], T], *more: tuple[str, str]) -> Request[T]:
+    params = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
+    return Request("GET", "/users", read, params)
 
 
 def _are_apart(one: Iterable[DirectoryUser], other: Iterable[DirectoryUser]) -> bool:

@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import pyarrow as pa
 
+from reconcile.core.actual import folded, no_rows, read_rows
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser
 
@@ -27,6 +30,7 @@ __all__ = [
     "read_roles",
     "read_uid_lists",
     "read_user",
+    "read_users",
 ]
 
 PAGE_SIZE = 1000  # the documented maximum
@@ -102,28 +106,28 @@ def read_error(body: bytes) -> ErrorBody | None:
     return ErrorBody(code if _CODE.fullmatch(code) else "", fields)
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _Users(msgspec.Struct, frozen=True):
     data: list[DirectoryUser]
 
 
-class _Row(msgspec.Struct, rename="camel", gc=False):
+class _Head(msgspec.Struct, rename="camel", gc=False):
     uid: str
     deactivated_at: int | None = None
 
 
-class _Rows(msgspec.Struct):
-    data: list[_Row]
+class _Heads(msgspec.Struct):
+    data: list[_Head]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the user list: the uids on it, and its users, where they are wanted."""
+    """One page of the user list: the uids on it, and its rows in normal form, where they are wanted."""
 
-    uids: tuple[str, ...]
-    users: list[DirectoryUser]
+    uids: pa.Array
+    rows: pa.Table
 
 
-IsNews = Callable[[tuple[str, ...]], bool]
+IsNews = Callable[[pa.Array], bool]
 
 
 class _One(msgspec.Struct):
@@ -142,37 +146,44 @@ class _Lists(msgspec.Struct):
     data: dict[str, Any]
 
 
-_PAGE = msgspec.json.Decoder(_Page, strict=False)
-_ROWS = msgspec.json.Decoder(_Rows, strict=False)
+_USERS = msgspec.json.Decoder(_Users, strict=False)
+_HEADS = msgspec.json.Decoder(_Heads, strict=False)
 _ONE = msgspec.json.Decoder(_One, strict=False)
 _ROLES = msgspec.json.Decoder(_Roles)
 _LISTS = msgspec.json.Decoder(_Lists)
 
 
-def _read(decoder: Any, body: bytes) -> Any:
+def _read(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         body.decode()  # also what stays undecoded is to be text
-        return decoder.decode(body)
+        return decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadAnswer(type(error).__name__) from None
 
 
-def read_page(body: bytes) -> Page:
-    """Read a page of users. Raises: BadAnswer."""
-    users: list[DirectoryUser] = _read(_PAGE, body).data
-    return Page(tuple(user.uid for user in users), users)
+def read_users(body: bytes) -> list[DirectoryUser]:
+    """Read a page of users, each whole. Raises: BadAnswer."""
+    return _read(_USERS.decode, body).data
 
 
-def read_news(body: bytes, is_news: IsNews) -> Page:
-    """Read a page; without its users where none of them is news, nor deactivated. Raises: BadAnswer."""
-    rows: list[_Row] = _read(_ROWS, body).data
-    uids = tuple(row.uid for row in rows)
-    return read_page(body) if is_news(uids) or any(row.deactivated_at for row in rows) else Page(uids, [])
+def read_page(body: bytes, fields: tuple[str, ...]) -> Page:
+    """Read a page as the columns of the managed fields (see `read_rows`). Raises: BadAnswer."""
+    rows = _read(partial(read_rows, fields=fields), body)
+    return Page(rows["uid"].combine_chunks(), rows)
+
+
+def read_news(body: bytes, fields: tuple[str, ...], is_news: IsNews) -> Page:
+    """Read a page; without its rows where none of them is news, nor deactivated. Raises: BadAnswer."""
+    heads = _read(_HEADS.decode, body).data
+    uids = folded(head.uid for head in heads)
+    if is_news(uids) or any(head.deactivated_at for head in heads):
+        return read_page(body, fields)
+    return Page(uids, no_rows(fields))
 
 
 def read_user(body: bytes, uid: str) -> DirectoryUser:
     """Read one user. Raises: BadAnswer, also when the answer is about somebody else."""
-    user: DirectoryUser = _read(_ONE, body).data
+    user: DirectoryUser = _read(_ONE.decode, body).data
     if user.uid.lower() != uid:
         raise BadAnswer("the answer is about another user")
     return user
@@ -180,7 +191,7 @@ def read_user(body: bytes, uid: str) -> DirectoryUser:
 
 def read_roles(body: bytes) -> frozenset[str]:
     """Read the ids of the app's roles, in lower case. Raises: BadAnswer."""
-    return frozenset(role.role.lower() for role in _read(_ROLES, body).data)
+    return frozenset(role.role.lower() for role in _read(_ROLES.decode, body).data)
 
 
 def read_uid_lists(body: bytes) -> dict[str, frozenset[str]]:
@@ -189,7 +200,7 @@ def read_uid_lists(body: bytes) -> dict[str, frozenset[str]]:
 
     A list without an entry is left out by the service, and its status is always 200.
     """
-    lists = _read(_LISTS, body).data
+    lists = _read(_LISTS.decode, body).data
     return {
         name: frozenset(str(uid).lower() for uid in uids) for name, uids in lists.items() if isinstance(uids, list)
     }

@@ -62,7 +62,8 @@ def cells_of(raw: pd.DataFrame, name: str, rule: ColumnRule) -> pa.Array:
 
 def read_cells(rule: ColumnRule, cells: pa.Array, roles: Roles, problems: Problems) -> pa.Array:
     """Give texts in normal form (None for empty), and note what cannot be read."""
-    filled = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
+    empty = pc.equal(cells, "")
+    filled = pc.if_else(empty, pa.scalar(None, pa.string()), cells) if pc.any(empty).as_py() else cells
     if rule.kind is ColumnKind.TEXT and not rule.is_metadata:
         return filled
     return _by_distinct(rule, filled, _reader(rule, roles), problems)
@@ -101,7 +102,14 @@ def _transformed(cells: pa.Array, transform: Transform) -> pa.Array:
 
 
 def _trimmed(cells: pa.Array) -> pa.Array:
-    return pc.utf8_trim_whitespace(pc.fill_null(cells, ""))
+    given = pc.fill_null(cells, "")
+    trimmed = pc.utf8_trim_whitespace(given)
+    # Most columns have nothing to trim: the same text is not kept twice.
+    return given if _bytes(trimmed) == _bytes(given) else trimmed
+
+
+def _bytes(cells: pa.Array) -> int:
+    return pc.sum(pc.binary_length(cells)).as_py() or 0
 
 
 Reader = Callable[[str], str | None]

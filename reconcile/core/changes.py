@@ -14,7 +14,7 @@ import numpy as np
 
 from reconcile.core.diff import Difference, Findings
 from reconcile.core.guards import GuardClass
-from reconcile.core.plan import SPLIT, Action, Change, PlanPolicy
+from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
 
 __all__ = ["class_counts", "list_changes", "without_stuck"]
@@ -108,14 +108,13 @@ def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) ->
 
 def _updates(user: Difference) -> Iterator[Change]:
     """Split what differs in one user by what a guard may hold: values set, values lost, the role."""
-    for kind, belongs in SPLIT:
-        fields = tuple(field for field in user.differing if belongs(field, user.desired[field]))
-        if fields:
-            yield _change(user, Action.UPDATE, kind, fields)
+    for kind, fields in by_class(user.differing, user.desired):
+        yield _change(user, Action.UPDATE, kind, fields)
 
 
 def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[str, ...]) -> Change:
-    reasons = {Reason.ROLE_MISMATCHED if field == "role" else Reason.STALE for field in fields}
+    # The role is in a class of its own.
+    reason = Reason.ROLE_MISMATCHED if kind is GuardClass.ROLE_CHANGE else Reason.STALE
     return Change(
         seq=0,
         uid=user.uid,
@@ -124,7 +123,7 @@ def _change(user: Difference, action: Action, kind: GuardClass, fields: tuple[st
         fields=fields,
         before={} if user.actual is None else {field: user.actual[field] for field in fields},
         desired=user.desired,
-        reasons=tuple(sorted(reasons)) if action is Action.UPDATE else (),
+        reasons=(reason,) if action is Action.UPDATE else (),
         fingerprint=user.fingerprint,
         source_row=user.source_row,
     )

@@ -14,23 +14,25 @@ from fnmatch import translate
 from itertools import compress
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcile.core.actual import no_rows
 from reconcile.core.cells import arrow
 from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
 from reconcile.core.freshness import Freshness
 from reconcile.core.lookup import UidIndex
+from reconcile.core.problems import Mask, true
 from reconcile.core.users import Situation, fingerprint
 
 __all__ = ["Comparison", "Difference", "Findings", "differs", "matching"]
 
 _ROWS = 10_000  # rows that are Python objects at one time
 
-Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 
 
@@ -49,8 +51,7 @@ class _State(IntEnum):
 _SITUATION = {state: Situation(state.name.lower()) for state in _State if state is not _State.UNSEEN}
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, gc=False):
     """
     One desired user and its directory record, where they differ (or where it is not active).
 
@@ -210,28 +211,31 @@ class Comparison:
         """The managed fields."""
         return self._fields
 
-    def see(self, block: pd.DataFrame) -> int:
-        """Take in rows of the default list (any that is deactivated counts as such); how many were news."""
-        off = block["deactivated"].to_numpy(dtype=bool)
-        news = self._see_deactivated(block[off]) if off.any() else 0
-        block = (block[~off] if off.any() else block).reset_index(drop=True)
-        uids = arrow(block["uid"])
-        rows = self._index.rows(uids)
-        fresh = self._fresh(rows)
-        self._compare(block.take(np.flatnonzero(fresh)), rows[fresh])
-        return news + int(fresh.sum()) + self._note_outside(block, rows)
+    def see(self, block: pa.Table) -> int:
+        """
+        Take in rows of the default list (any that is deactivated counts as such); how many were news.
 
-    def is_news(self, uids: Sequence[str]) -> bool:
-        """Whether one of these was not seen so far. Thread-safe: what is seen stays seen."""
-        folded = [uid.lower() for uid in uids]
-        rows = self._index.rows(pa.array(folded, pa.string()))
+        Shape: see `read_rows`.
+        """
+        off = true(block["deactivated"])
+        news = self._see_deactivated(block.filter(pa.array(off))) if off.any() else 0
+        active = block.filter(pa.array(~off)) if off.any() else block
+        active = active.combine_chunks()
+        rows = self._index.rows(_only(active["uid"]))
+        fresh = self._fresh(rows)
+        self._compare(active, rows, fresh)
+        return news + int(fresh.sum()) + self._note_outside(active, rows)
+
+    def is_news(self, uids: pa.Array) -> bool:
+        """Whether one of these (in lower case) was not seen so far. Thread-safe: what is seen stays seen."""
+        rows = self._index.rows(uids)
         if (self._state[rows[rows >= 0]] == _State.UNSEEN).any():
             return True
-        return any(folded[at] not in self._outside for at in np.flatnonzero(rows < 0).tolist())
+        return any(uid not in self._outside for uid in uids.filter(pa.array(rows < 0)).to_pylist())
 
-    def see_deactivated(self, block: pd.DataFrame) -> int:
+    def see_deactivated(self, block: pa.Table) -> int:
         """Take in rows of the walk of the deactivated; how many of them were news."""
-        return self._see_deactivated(block[block["deactivated"].to_numpy(dtype=bool)])
+        return self._see_deactivated(block.filter(block["deactivated"]))
 
     def disputed(self) -> list[str]:
         """The uids that were seen both active and deactivated."""
@@ -354,45 +358,54 @@ class Comparison:
         fresh[inside] &= ~self._active[rows[inside]]
         return fresh
 
-    def _compare(self, block: pd.DataFrame, rows: Rows) -> None:
-        self._active[rows] = True
-        open_ = self._state[rows] != _State.PROTECTED
-        block, rows = block.take(np.flatnonzero(open_)), rows[open_]
-        merged = self._beside(block, rows)
-        drifted = _any_of(merged, self._fields)
-        self._state[rows] = np.where(drifted, _State.DRIFTED, _State.IN_STEP)
+    def _compare(self, block: pa.Table, rows: Rows, fresh: Mask) -> None:
+        self._active[rows[fresh]] = True
+        at = np.flatnonzero(fresh)
+        at = at[self._state[rows[at]] != _State.PROTECTED]
+        drifted = np.zeros(len(at), dtype=bool)
+        held = block if len(at) == len(block) else block.take(pa.array(at))
+        wanted = pa.array(rows[at])
+        for field in self._compared:
+            drifted |= self._differs(field, self._columns[field].take(wanted), _only(held[field]))
+        self._state[rows[at]] = np.where(drifted, _State.DRIFTED, _State.IN_STEP)
         if drifted.any():
-            self._drift.append(merged[drifted])
+            self._drift.append(self._beside(held.filter(pa.array(drifted)), rows[at][drifted]))
 
-    def _beside(self, block: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+    def _differs(self, field: str, desired: pa.Array, actual: pa.Array) -> Mask:
+        return differs(desired, actual, keep_empty=field in self._keeps)
+
+    def _beside(self, block: pa.Table, rows: Rows) -> pd.DataFrame:
         """Set desired and actual values side by side, one row a user, with what differs."""
         at = pa.array(rows)
         columns = {"row": at, "uid": self._uids.take(at)}
         columns[SOURCE_ROW] = arrow(self._users[SOURCE_ROW]).take(at)
         for field in self._fields:
-            wanted, held = self._columns[field].take(at), arrow(block[field])
+            wanted, held = self._columns[field].take(at), _only(block[field])
             columns[field], columns[f"actual {field}"] = wanted, held
-            unequal = differs(wanted, held, keep_empty=field in self._keeps)
+            unequal = self._differs(field, wanted, held)
             columns[f"differs {field}"] = pa.array(unequal & (field in self._compared))
         columns["newer"] = pa.array(self._newer_of(block), pa.bool_())
         return as_frame(columns)
 
-    def _newer_of(self, block: pd.DataFrame) -> Mask:
+    def _newer_of(self, block: pa.Table) -> Mask:
         newer = np.zeros(len(block), dtype=bool)
         as_of = self._freshness.as_of_unix_s
         if as_of is None:
             return newer
-        made, moved = (pc.fill_null(arrow(block[name]), 0) for name in ("created_at", "updated_at"))
+        made, moved = (pc.fill_null(_only(block[name]), 0) for name in ("created_at", "updated_at"))
         last = pc.max_element_wise(made, moved).to_numpy(zero_copy_only=False)
         # Most users moved long before the export; only the others are asked about one by one.
         hits = np.flatnonzero(last >= as_of)
-        facts = (column.take(pa.array(hits)).to_pylist() for column in (arrow(block["uid"]), made, moved))
+        facts = (column.take(pa.array(hits)).to_pylist() for column in (_only(block["uid"]), made, moved))
         newer[hits] = [self._freshness.is_newer(*user) for user in zip(*facts, strict=True)]
         return newer
 
-    def _see_deactivated(self, block: pd.DataFrame) -> int:
-        block = block.drop_duplicates("uid").reset_index(drop=True)
-        rows = self._index.rows(arrow(block["uid"]))
+    def _see_deactivated(self, block: pa.Table) -> int:
+        uids = _only(block["uid"])
+        _, first = np.unique(uids.to_numpy(zero_copy_only=False), return_index=True)
+        block = block.take(pa.array(np.sort(first)))
+        uids = _only(block["uid"])
+        rows = self._index.rows(uids)
         inside = np.flatnonzero(rows >= 0)
         inside = inside[~self._deactivated[rows[inside]]]
         at = rows[inside]
@@ -400,16 +413,17 @@ class Comparison:
         # What no look at the user could say, this walk says.
         open_ = np.isin(self._state[at], [_State.UNSEEN, _State.UNKNOWN])
         self._state[at[open_]] = _State.DEACTIVATED
-        self._switched_off.append(self._beside(block.take(inside), at))
+        self._switched_off.append(self._beside(block.take(pa.array(inside)), at))
         known = len(self._outside_deactivated)
-        self._outside_deactivated.update(block["uid"][rows < 0])
+        self._outside_deactivated.update(uids.filter(pa.array(rows < 0)).to_pylist())
         return len(at) + len(self._outside_deactivated) - known
 
-    def _note_outside(self, block: pd.DataFrame, rows: Rows) -> int:
+    def _note_outside(self, block: pa.Table, rows: Rows) -> int:
         known = len(self._outside)
-        rest = block[rows < 0]
-        for uid, made, moved in zip(rest["uid"], rest["created_at"], rest["updated_at"], strict=True):
-            self._outside.setdefault(uid, (_seconds(made) or 0, _seconds(moved) or 0))
+        rest = block.filter(pa.array(rows < 0))
+        facts = (rest[name].to_pylist() for name in ("uid", "created_at", "updated_at"))
+        for uid, made, moved in zip(*facts, strict=True):
+            self._outside.setdefault(uid, (made or 0, moved or 0))
         return len(self._outside) - known
 
     def _put(self, uids: Iterable[str], state: _State) -> None:
@@ -423,7 +437,7 @@ class Comparison:
 
     def _rows_in(self, parts: list[pd.DataFrame], state: _State) -> pd.DataFrame:
         if not parts:
-            parts = [self._beside(_empty_block(self._fields), np.empty(0, dtype=np.int64))]
+            parts = [self._beside(no_rows(self._fields), np.empty(0, dtype=np.int64))]
         every = pd.concat(parts, ignore_index=True)
         still: pd.DataFrame = every[self._state[every["row"].to_numpy(dtype=np.int64)] == state]
         return still.drop_duplicates("uid", keep="last").sort_values("uid", ignore_index=True)
@@ -462,11 +476,6 @@ def _none(rows: pd.DataFrame) -> Mask:
     return np.zeros(len(rows), dtype=bool)
 
 
-def _seconds(value: object) -> int | None:
-    return None if value is None or value is pd.NA else int(value)  # type: ignore[call-overload]
-
-
-def _empty_block(fields: tuple[str, ...]) -> pd.DataFrame:
-    times = {name: pa.array([], pa.int64()) for name in ("created_at", "updated_at")}
-    texts = {name: pa.array([], pa.string()) for name in ("uid", *fields)}
-    return as_frame({**texts, **times})
+def _only(column: pa.ChunkedArray) -> pa.Array:
+    """Give a column that is in one piece, or in none, as an array."""
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -5,10 +5,9 @@ Frames are Arrow text in pandas: one row a user, a
 column `uid`, one column a managed field in normal form (see `core.users`), and `source_row`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,10 @@ import pyarrow.compute as pc
 
 from reconcile.core.cells import arrow, read_cells, texts
 from reconcile.core.limits import check_sizes, check_text
+from reconcile.core.lookup import repeated
 from reconcile.core.mapping import ColumnRule, Mapping
-from reconcile.core.metadata import managed_metadata, metadata_columns, metadata_field, metadata_path
 from reconcile.core.problems import Mask, Problems, true
-from reconcile.core.users import MISSING_UID, DirectoryUser, field_texts
+from reconcile.core.users import MISSING_UID
 
 __all__ = [
     "SOURCE_ROW",
@@ -29,10 +28,9 @@ __all__ = [
     "Desired",
     "QuarantineKind",
     "Quarantined",
-    "actual_frame",
-    "actual_table",
     "as_frame",
     "desire",
+    "joined",
     "with_roles",
 ]
 
@@ -103,6 +101,13 @@ def as_frame(columns: dict[str, pa.Array]) -> pd.DataFrame:
     return frame
 
 
+def joined(parts: list[pa.Table]) -> pd.DataFrame:
+    """Give tables of the same columns as one frame; the list is emptied, so no more than one column is there twice."""
+    chunks = {name: [chunk for part in parts for chunk in part[name].chunks] for name in parts[0].column_names}
+    parts.clear()
+    return as_frame({name: pa.concat_arrays(chunks.pop(name)) for name in tuple(chunks)})
+
+
 def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = ()) -> Desired:
     """
     Turn raw cells into checked users.
@@ -131,12 +136,13 @@ def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = 
         for i in np.flatnonzero(bad).tolist()
     ]
     columns[SOURCE_ROW] = pa.array(rows)
-    good = pa.array(~bad)
-    # One by one, so that no more than one column is there twice.
-    users = as_frame({name: columns.pop(name).filter(good) for name in tuple(columns)})
+    if bad.any():
+        good = pa.array(~bad)
+        # One by one, so that no more than one column is there twice.
+        columns = {name: columns.pop(name).filter(good) for name in tuple(columns)}
     every = sorted((*ragged, *quarantined), key=lambda row: row.source_row)
     total = len(raw) + len(every) - len(quarantined)
-    return Desired(users, tuple(every), total, mapping)
+    return Desired(as_frame(columns), tuple(every), total, mapping)
 
 
 def _column(raw: pd.DataFrame, rule: ColumnRule, mapping: Mapping, problems: Problems) -> pa.Array:
@@ -164,35 +170,6 @@ def with_roles(desired: Desired, known: Collection[str]) -> Desired:
     return replace(desired, users=kept, quarantined=every)
 
 
-def actual_frame(tables: Iterable[pa.Table]) -> pd.DataFrame:
-    """Give tables of directory users, at least one, as one frame."""
-    whole = pa.concat_tables(tables).combine_chunks()
-    frame: pd.DataFrame = whole.to_pandas(types_mapper=pd.ArrowDtype)
-    return frame
-
-
-def actual_table(records: Sequence[DirectoryUser], fields: tuple[str, ...]) -> pa.Table:
-    """
-    Put directory users into the same normal form, one row a record as it came (doubles included).
-
-    Adds: `created_at`, `updated_at` (unix seconds or missing), `deactivated`.
-    """
-    data: dict[str, Any] = {"uid": pa.array([user.uid.lower() for user in records], pa.string())}
-    paths = managed_metadata(fields)
-    for name in fields:
-        if metadata_path(name) is None:
-            data[name] = pa.array(field_texts(records, name), pa.string())
-    if paths:
-        found = metadata_columns((user.metadata for user in records), paths)
-        data |= {
-            metadata_field(path): pa.array(texts, pa.string()) for path, texts in zip(paths, found, strict=True)
-        }
-    data["created_at"] = pa.array([user.created_at for user in records], pa.int64())
-    data["updated_at"] = pa.array([user.updated_at for user in records], pa.int64())
-    data["deactivated"] = pa.array([bool(user.deactivated_at) for user in records], pa.bool_())
-    return pa.table(data)
-
-
 def _uids(made: pa.Array, raw_uid: pa.Array, problems: Problems) -> tuple[pa.Array, Mask]:
     """Fold the uids that were made of the raw ones; also say which rows have a usable one."""
     legal = pc.match_substring_regex(made, _UID)
@@ -215,7 +192,7 @@ def _collisions(
     uid: pa.Array, usable: Mask, rows: npt.NDArray[np.int64], raw_uid: pa.Array, problems: Problems
 ) -> Mask:
     """Note every row whose folded uid stands in another row too, with each other's line numbers."""
-    doubled: Mask = usable & pd.Series(uid, dtype=TEXT).duplicated(keep=False).to_numpy(dtype=bool)
+    doubled: Mask = usable & repeated(uid)
     at = np.flatnonzero(doubled)
     groups: dict[str, list[int]] = {}
     for i in at.tolist():

@@ -4,7 +4,7 @@ Every limit that CometChat is known to have, held against the rows before the fi
 So a row that would be refused there is named here, with its line. Numbers are those of the vendor's pages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcile.core.metadata import Path, metadata_path
-from reconcile.core.problems import Problems, true
+from reconcile.core.problems import Mask, Problems, true
 from reconcile.core.users import is_json_field
 
 __all__ = ["check_sizes", "check_text"]
@@ -22,6 +22,7 @@ NAME_LIMIT = 100  # in UTF-16 units: its page says that one emoji may count as t
 URL_LIMIT = 3000
 METADATA_BYTES = 5 * 1024
 BODY_BYTES = 10 * 1024
+_ESCAPE = 6  # bytes that JSON makes of one: \u0001
 
 _URL = r"^(?i)[a-z][a-z0-9+.-]*://[^\s/?#]+\S*$"
 
@@ -33,13 +34,20 @@ def check_text(name: str, cells: pa.Array, problems: Problems) -> None:
     """Check a column of the profile that is text: what must be there, its form and its length."""
     if name == "name":
         problems.add(~true(pc.is_valid(cells)), "the name is empty, and CometChat requires one")
-        too_long = true(pc.greater(_utf16_length(cells), NAME_LIMIT))
+        too_long = _longer(cells, NAME_LIMIT, _utf16_length)
         problems.add(too_long, f"the name is longer than {NAME_LIMIT} UTF-16 units")
     if name in {"avatar", "link"}:
         bad = ~true(pc.fill_null(pc.match_substring_regex(cells, _URL), fill_value=True))
         problems.add(bad, f"{name} is not a URL")
-        too_long = true(pc.greater(pc.utf8_length(cells), URL_LIMIT))
+        too_long = _longer(cells, URL_LIMIT, pc.utf8_length)
         problems.add(too_long, f"{name} is longer than {URL_LIMIT} characters")
+
+
+def _longer(cells: pa.Array, limit: int, length: Callable[[pa.Array], pa.Array]) -> Mask:
+    """Mark what is longer than a limit. No measure gives more than the bytes, so what has few is not measured."""
+    mask = true(pc.greater(pc.binary_length(cells), limit))
+    mask[mask] = true(pc.greater(length(cells.filter(pa.array(mask))), limit))
+    return mask
 
 
 def _utf16_length(cells: pa.Array) -> pa.Array:
@@ -48,7 +56,27 @@ def _utf16_length(cells: pa.Array) -> pa.Array:
 
 def check_sizes(columns: Columns, problems: Problems) -> None:
     """Hold the metadata object and the whole body, as they would be sent, against their limits."""
-    metadata = _metadata_sizes(columns)
+    # JSON makes six bytes of one at the most: only what could then be too large is weighed.
+    weight = np.full(len(columns["uid"]), sum(len(field.encode()) for field in columns))
+    for cells in columns.values():
+        weight += _sizes(cells)
+    mask: Mask = weight * _ESCAPE > METADATA_BYTES
+    heavy = {field: cells.filter(pa.array(mask)) for field, cells in columns.items()}
+    metadata, body = _metadata_sizes(heavy), _body_sizes(heavy)
+    too_big = metadata > METADATA_BYTES
+    problems.add(_spread(too_big, mask), f"metadata is larger than {METADATA_BYTES} bytes")
+    too_big = (body > BODY_BYTES) & ~too_big
+    problems.add(_spread(too_big, mask), f"the user is larger than the {BODY_BYTES} bytes that a request may have")
+
+
+def _spread(found: Mask, mask: Mask) -> Mask:
+    spread = mask.copy()
+    spread[mask] = found
+    return spread
+
+
+def _body_sizes(columns: Columns) -> Sizes:
+    """Give the bytes of each row's body."""
     body = _sizes(columns["uid"]) + len('{"uid":""}')
     for field, cells in columns.items():
         size = _sizes(cells)
@@ -58,10 +86,9 @@ def check_sizes(columns: Columns, problems: Problems) -> None:
             body += np.where(size > 0, size + len(field) + len(',"":'), 0)
         else:
             body += np.where(size > 0, size + _escapes(cells) + len(field) + len(',"":""'), 0)
-    body += np.where(metadata > 0, metadata + len(',"metadata":'), 0)
-    problems.add(metadata > METADATA_BYTES, f"metadata is larger than {METADATA_BYTES} bytes")
-    too_big = (body > BODY_BYTES) & (metadata <= METADATA_BYTES)
-    problems.add(too_big, f"the user is larger than the {BODY_BYTES} bytes that a request may have")
+    metadata = _metadata_sizes(columns)
+    sizes: Sizes = body + np.where(metadata > 0, metadata + len(',"metadata":'), 0)
+    return sizes
 
 
 def _metadata_sizes(columns: Columns) -> Sizes:

@@ -7,9 +7,8 @@ Objects are kept as undecoded JSON by key: what is not managed passes through by
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -20,7 +19,6 @@ __all__ = [
     "Path",
     "RawObject",
     "managed_metadata",
-    "metadata_columns",
     "metadata_field",
     "metadata_object",
     "metadata_path",
@@ -72,41 +70,6 @@ def metadata_object(raw: msgspec.Raw | msgspec.UnsetType) -> dict[str, msgspec.R
         # A public client stored metadata as JSON inside a string and the service took it.
         data = msgspec.json.decode(data, type=str).encode()
     return _split(data) or {}
-
-
-def metadata_columns(
-    values: Iterable[msgspec.Raw | msgspec.UnsetType], paths: tuple[Path, ...]
-) -> Iterator[list[str | None]]:
-    """Give the normal form of the value at each path, of many metadata values: one list a path."""
-    raws = [b"{}" if isinstance(raw, msgspec.UnsetType) else raw for raw in values]
-    keys = tuple(dict.fromkeys(path[0] for path in paths))
-    wholes = _picked(raws, keys)
-    for path in paths:
-        found = wholes[keys.index(path[0])]
-        if len(path) == 1:
-            yield [None if value is None else canonical_raw(value) for value in found]
-        else:
-            yield [None if value is None else value_at({path[0]: value}, path) for value in found]
-
-
-def _picked(raws: list[msgspec.Raw | bytes], keys: tuple[str, ...]) -> list[list[msgspec.Raw | None]]:
-    """Take the values of these keys out of many objects, one list a key; all other keys stay undecoded."""
-    names = [f"key_{at}" for at in range(len(keys))]
-    try:
-        # All in one go: a call for each would take longer than what it does.
-        wholes = _reader(keys).decode(b"[" + b",".join(raws) + b"]")
-    except (msgspec.DecodeError, RecursionError):
-        split = [metadata_object(msgspec.Raw(raw)) for raw in raws]
-        return [[whole.get(key) for whole in split] for key in keys]
-    columns = ([getattr(whole, name) for whole in wholes] for name in names)
-    return [[None if value is msgspec.UNSET else value for value in column] for column in columns]
-
-
-@lru_cache(maxsize=16)
-def _reader(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
-    names = {f"key_{at}": key for at, key in enumerate(keys)}
-    fields = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
-    return msgspec.json.Decoder(list[msgspec.defstruct("Managed", fields, rename=names, gc=False)])  # type: ignore[misc]
 
 
 def value_at(whole: RawObject, path: Path) -> str | None:

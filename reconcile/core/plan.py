@@ -4,7 +4,7 @@ The plan: an ordered list of intended writes, split by guard class, and how it i
 How the changes are made from what the comparison found is `core.changes`; no frame is needed here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -15,13 +15,13 @@ from reconcile.core.normal import canonical_json, canonical_raw
 from reconcile.core.users import Reason, as_json, is_json_field
 
 __all__ = [
-    "SPLIT",
     "Action",
     "Change",
     "Forecast",
     "PlanHeader",
     "PlanPolicy",
     "PlanSource",
+    "by_class",
     "decode_change",
     "encode_change",
     "encoded",
@@ -147,27 +147,33 @@ class PlanHeader(msgspec.Struct, frozen=True):
         return frozenset(GuardClass(verdict.guard) for verdict in self.guards if verdict.is_held)
 
 
-SPLIT: tuple[tuple[GuardClass, Callable[[str, str | None], bool]], ...] = (
-    (GuardClass.UPDATE, lambda field, value: field != "role" and value is not None),
-    (GuardClass.ROLE_CHANGE, lambda field, _: field == "role"),
-    (GuardClass.CLEAR, lambda field, value: field != "role" and value is None),
-)
+_CLASSES = (GuardClass.UPDATE, GuardClass.ROLE_CHANGE, GuardClass.CLEAR)
 
 
 def classify(field: str, value: str | None) -> GuardClass:
     """Give the class of writing one field of an existing user."""
-    return next(kind for kind, belongs in SPLIT if belongs(field, value))
+    if field == "role":
+        return GuardClass.ROLE_CHANGE
+    return GuardClass.CLEAR if value is None else GuardClass.UPDATE
+
+
+def by_class(
+    fields: Iterable[str], desired: Mapping[str, str | None]
+) -> Iterator[tuple[GuardClass, tuple[str, ...]]]:
+    """Split fields of an existing user by what a guard may hold: values set, the role, values lost."""
+    kinds: dict[GuardClass, list[str]] = {}
+    for field in fields:
+        kinds.setdefault(classify(field, desired[field]), []).append(field)
+    return ((kind, tuple(kinds[kind])) for kind in _CLASSES if kind in kinds)
 
 
 def restoring(
     uid: str, values: Mapping[str, str | None], held: Mapping[str, str | None], seen: str
 ) -> Iterator[Change]:
     """Give the updates that write `values` over what is `held`, one a class; `seen` sums up the record."""
-    for kind, _ in SPLIT:
-        fields = tuple(field for field, value in values.items() if classify(field, value) is kind)
-        if fields:
-            before = {field: held.get(field) for field in fields}
-            yield Change(0, uid, Action.UPDATE, kind, fields, before, {**held, **values}, fingerprint=seen)
+    for kind, fields in by_class(values, values):
+        before = {field: held.get(field) for field in fields}
+        yield Change(0, uid, Action.UPDATE, kind, fields, before, {**held, **values}, fingerprint=seen)
 
 
 class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True):
@@ -217,12 +223,12 @@ def encoded(values: Mapping[str, str | None]) -> bytes:
     return msgspec.json.encode(_raw(values))
 
 
-def _raw(values: Mapping[str, str | None]) -> dict[str, msgspec.Raw]:
-    return {field: msgspec.Raw(_json(field, text)) for field, text in values.items()}
-
-
-def _json(field: str, text: str | None) -> bytes:
-    return msgspec.json.encode(text) if text is None or not is_json_field(field) else text.encode()
+def _raw(values: Mapping[str, str | None]) -> dict[str, Any]:
+    """Give values as they are to be encoded: what is JSON already goes as it is."""
+    return {
+        field: text if text is None or not is_json_field(field) else msgspec.Raw(text.encode())
+        for field, text in values.items()
+    }
 
 
 def _normal(values: Mapping[str, msgspec.Raw]) -> dict[str, str | None]:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -30,7 +29,6 @@ __all__ = [
     "Values",
     "as_json",
     "as_record",
-    "field_texts",
     "fingerprint",
     "fold_uid",
     "is_json_field",
@@ -150,21 +148,15 @@ _SHOWN = {
 
 def field_text(user: DirectoryUser, field: str) -> str | None:
     """Give the normal form of one field that is not metadata."""
-    return field_texts((user,), field)[0]
-
-
-def field_texts(users: Iterable[DirectoryUser], field: str) -> list[str | None]:
-    """Give the normal forms of one field that is not metadata, of many users."""
     match field:
         case "tags":
-            return [canonical_tags(user.tags) if isinstance(user.tags, list) else None for user in users]
+            return canonical_tags(user.tags) if isinstance(user.tags, list) else None
         case "role":
-            return [user.role.lower() if user.role else None for user in users]
+            return user.role.lower() if user.role else None
         case "statusMessage":
-            return [user.status_message or None for user in users]
+            return user.status_message or None
         case _:
-            value = attrgetter(field)
-            return [value(user) or None for user in users]
+            return getattr(user, field) or None
 
 
 def fingerprint(values: Values, fields: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import msgspec
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.actual import managed_groups
 from reconcile.core.diff import matching
 from reconcile.core.guards import GuardClass, judge_changes
 from reconcile.core.left import listed
@@ -12,7 +13,7 @@ from reconcile.core.report import SourceCounts
 from reconcile.core.undo import undo_changes, undone_fields
 from reconcile.core.users import Record, as_record
 from reconcile.errors import PlanError
-from reconcile.fetch import hidden_groups, managed_groups
+from reconcile.fetch import hidden_groups
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
 from reconcile.run import Run

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame
+from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, joined
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 from reconcile.sources import Choose, Export
@@ -28,7 +28,7 @@ from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream, count_lines
 __all__ = ["read_delimited"]
 
 _BLOCK = 4 * CHUNK  # text that is read in one go
-_LINE_ENDS = frozenset((b"\n", b"\r", b"\r\n"))
+_LINE_ENDS = (10, 13)
 _EMBEDDED = r"\r\n|\r|\n"
 
 # A signal ends a run in good order and is ours to see; Arrow would end the reading instead, with an error.
@@ -52,21 +52,22 @@ def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *,
 @dataclass(frozen=True, slots=True)
 class _Records:
     """
-    What a text holds: its good rows, its odd rows (which record, how many cells, the text), and its lines.
+    What a text holds: its good rows, and its odd rows (which record, how many cells, the text).
 
-    `sizes` is the number of physical lines of each record, `starts` the line of the text that it starts on.
+    `sizes` is the number of physical lines of each record, `starts` the line of the text that it starts on, and
+    `bounds` where in the text each record begins, and the last one ends.
     """
 
+    text: bytes
     rows: pa.Table
     odd: list[tuple[int, int, str]]
-    lines: list[bytes]
     sizes: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
+    bounds: npt.NDArray[np.int64]
 
     def text_of(self, record: int) -> bytes:
         """The bytes of one record."""
-        start = self.starts[record]
-        return b"".join(self.lines[start : start + self.sizes[record]])
+        return self.text[self.bounds[record] : self.bounds[record + 1]]
 
 
 class _CsvTable:
@@ -86,23 +87,21 @@ class _CsvTable:
         empty = {name: pa.array([], pa.string()) for name in self._wanted} | {SOURCE_ROW: pa.array([], pa.int64())}
         parts, rest = [pa.table(empty)], b""
         for block in _blocks(stream):
-            part, rest = self._take(rest + block)
+            part, rest = self._take(b"".join((rest, *block)))
             parts.append(part)
         if rest:
             parts.append(self._take_last(rest))
-        table = pa.concat_tables(parts).combine_chunks()
-        return as_frame({name: table[name] for name in table.column_names})
+        return joined(parts)
 
     def _take(self, text: bytes) -> tuple[pa.Table, bytes]:
         """Take all records of a text but the last, which may go on behind it and is given back."""
         records = self._parse(text)
         self._refuse_long(records)
-        rest = b"".join(records.lines[records.starts[-1] :])
-        return self._keep(records, len(records.sizes) - 1, text[: len(text) - len(rest)]), rest
+        last = records.bounds[-2]
+        return self._keep(records, len(records.sizes) - 1), text[last:]
 
     def _refuse_long(self, records: _Records) -> None:
-        lengths = np.fromiter(map(len, records.lines), np.int64, len(records.lines))
-        for record in np.flatnonzero(np.add.reduceat(lengths, records.starts) > CHUNK)[:1]:
+        for record in np.flatnonzero(np.diff(records.bounds) > CHUNK)[:1]:
             raise SourceError(
                 f"{self._name}:{self._line + records.starts[record]}: a record from here on is longer than "
                 f"{CHUNK >> 20} MiB",
@@ -113,7 +112,7 @@ class _CsvTable:
         if not self._quoting.is_closed(text):
             raise self._open_quote(self._line)
         records = self._parse(text)
-        return self._keep(records, len(records.sizes), text)
+        return self._keep(records, len(records.sizes))
 
     def _open_quote(self, line: int) -> SourceError:
         return SourceError(
@@ -125,7 +124,7 @@ class _CsvTable:
         odd: list[tuple[int, int, str]] = []
         # Line ends in cells are counted in every column; where there can be none, the mapped ones will do.
         rows = self._cells(text, self._names if has_quotes else list(self._wanted.values()), odd)
-        lines = text.splitlines(keepends=True)
+        lines = _line_starts(text)
         sizes = np.ones(len(rows) + len(odd), dtype=np.int64)
         if len(lines) != len(sizes):
             is_odd = _mask(len(sizes), [record for record, _, _ in odd])
@@ -134,7 +133,8 @@ class _CsvTable:
             # A quote open at the end has swallowed the last line end, too.
             if sizes.sum() - len(lines) not in (0, 1):
                 raise AssertionError(f"{sizes.sum()} lines in records of a text of {len(lines)}")
-        return _Records(rows, odd, lines, sizes, np.cumsum(sizes) - sizes)
+        starts = np.cumsum(sizes) - sizes
+        return _Records(text, rows, odd, sizes, starts, np.append(lines[starts], len(text)))
 
     def _cells(self, text: bytes, names: list[str], odd: list[tuple[int, int, str]]) -> pa.Table:
         def note(row: Any) -> str:
@@ -156,22 +156,23 @@ class _CsvTable:
                 raise
             raise self._too_many() from None
 
-    def _keep(self, records: _Records, count: int, text: bytes) -> pa.Table:
-        """Keep the mapped cells of the first `count` records, which are this text, and number them by line."""
+    def _keep(self, records: _Records, count: int) -> pa.Table:
+        """Keep the mapped cells of the first `count` records, and number them by line."""
         out = {record: self._width_said(width) for record, width, _ in records.odd if record < count}
         is_odd = _mask(count, list(out))
-        if b'"' in text and not self._quoting.are_clean(text):
+        if b'"' in records.text and not self._quoting.are_clean(records.text[: records.bounds[count]]):
             for record in self._unclean(records, count):
                 out.setdefault(record, "a quote in a cell is not doubled")
         self._set_aside(records, out)
-        starts = records.starts[:count]
-        is_blank = np.fromiter((line in _LINE_ENDS for line in records.lines), bool, len(records.lines))
-        kept = ~(_mask(count, list(out)) | is_blank[starts])[~is_odd]
-        numbered = self._line + starts[~is_odd]
+        first = np.frombuffer(records.text, np.uint8)[records.bounds[:count]]
+        is_blank = np.isin(first, _LINE_ENDS)
+        kept = ~(_mask(count, list(out)) | is_blank)[~is_odd]
+        numbered = self._line + records.starts[:count][~is_odd]
         self._line += int(records.sizes[:count].sum())
         rows = records.rows.slice(0, len(kept))
         table = pa.table({column: rows[name] for column, name in self._wanted.items()})
-        return table.append_column(SOURCE_ROW, pa.array(numbered)).filter(pa.array(kept))
+        table = table.append_column(SOURCE_ROW, pa.array(numbered))
+        return table if kept.all() else table.filter(pa.array(kept))
 
     def _unclean(self, records: _Records, count: int) -> Iterator[int]:
         for record in range(count):
@@ -202,15 +203,25 @@ class _CsvTable:
         return f"the row has {width} cells and the header {len(self._names)}"
 
 
-def _blocks(stream: TextStream) -> Iterator[bytes]:
-    block = b""
+def _blocks(stream: TextStream) -> Iterator[list[bytes]]:
+    block: list[bytes] = []
     while chunk := stream.read():
-        block += chunk
-        if len(block) >= _BLOCK:
+        block.append(chunk)
+        if sum(map(len, block)) >= _BLOCK:
             yield block
-            block = b""
+            block = []
     if block:
         yield block
+
+
+def _line_starts(text: bytes) -> npt.NDArray[np.int64]:
+    """Give where each physical line begins; CRLF ends one."""
+    chars = np.frombuffer(text, np.uint8)
+    feeds = np.flatnonzero(chars == _LINE_ENDS[0])
+    returns = np.flatnonzero(chars == _LINE_ENDS[1]) if b"\r" in text else feeds[:0]
+    alone = returns[chars[np.minimum(returns + 1, len(chars) - 1)] != _LINE_ENDS[0]]
+    starts = np.sort(np.concatenate((feeds, alone))) + 1
+    return np.concatenate(([0], starts[starts < len(text)]))
 
 
 def _mask(size: int, at: list[int]) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame
+from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame, joined
 from reconcile.core.mapping import Mapping
 from reconcile.core.normal import json_text
 from reconcile.errors import SourceError
@@ -167,8 +167,7 @@ class _JsonLines:
             if len(rows) == _ROWS:
                 parts.append(_part(labels, rows))
                 rows = []
-        table = pa.concat_tables([*parts, _part(labels, rows)]).combine_chunks()
-        return as_frame({name: table[name] for name in table.column_names})
+        return joined([*parts, _part(labels, rows)])
 
     def _objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
         some = False

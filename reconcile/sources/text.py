@@ -58,7 +58,8 @@ class _HashingReader(io.RawIOBase):
 
 def count_lines(text: bytes) -> int:
     """Count line ends of any kind: CRLF is one."""
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+    returns = text.count(b"\r")
+    return text.count(b"\n") + (returns - text.count(b"\r\n") if returns else 0)
 
 
 class TextStream:

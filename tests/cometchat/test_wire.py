@@ -23,7 +23,17 @@ from reconcile.cometchat.wire import (
     read_roles,
     read_uid_lists,
     read_user,
+    read_users,
 )
+from reconcile.core.actual import no_rows
+
+FIELDS = ("name", "tags", "metadata.a")
+
+
+def the_page(body: bytes) -> Page:
+    """Read a page of the list."""
+    return read_page(body, FIELDS)
+
 
 # What is in a body
 
@@ -57,7 +67,7 @@ NOT_JSON = [
 def test_data_that_is_no_json_is_found_where_it_is_read(body: bytes) -> None:
     """The envelope is looked at for its error alone."""
     assert read_error(body) == ErrorBody()
-    for read in (read_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
+    for read in (read_users, the_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
         with pytest.raises(BadAnswer):
             read(body)
 
@@ -66,7 +76,7 @@ def test_data_that_is_no_json_is_found_where_it_is_read(body: bytes) -> None:
 def test_a_body_that_is_no_envelope_counts_as_no_answer(body: bytes) -> None:
     """Nor does it read as anything else."""
     assert read_error(body) is None
-    for read in (read_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
+    for read in (read_users, the_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
         with pytest.raises(BadAnswer):
             read(body)
 
@@ -129,30 +139,38 @@ def test_a_user_is_read_whatever_the_case_of_its_uid() -> None:
 
 def test_a_page_cut_anywhere_is_refused() -> None:
     """No prefix of a page reads as a shorter page."""
-    page = b'{"data":[{"uid":"kiwi"},{"uid":"lime","tags":["a"]}],"meta":{"count":2}}'
+    page = b'{"data":[{"uid":"kiwi"},{"uid":"LIME","tags":["a"]}],"meta":{"count":2}}'
     for end in range(len(page)):
-        with pytest.raises(BadAnswer):
-            read_page(page[:end])
+        for read in (read_users, the_page, lambda body: read_news(body, FIELDS, lambda _: False)):
+            with pytest.raises(BadAnswer):
+                read(page[:end])
 
-        with pytest.raises(BadAnswer):
-            read_news(page[:end], lambda _: False)
+    assert [user.uid for user in read_users(page)] == ["kiwi", "LIME"]
+    assert the_page(page).rows["tags"].to_pylist() == [None, '["a"]']
 
-    assert [user.uid for user in read_page(page).users] == ["kiwi", "lime"]
-    assert read_news(page, lambda _: False) == Page(("kiwi", "lime"), [])
-    assert read_news(page, lambda uids: "lime" in uids) == read_page(page)
+
+@pytest.mark.parametrize("news", ["lime", ""])
+def test_a_page_without_news_gives_its_uids_alone(news: str) -> None:
+    """To a second walk nearly all are like that."""
+    page = b'{"data":[{"uid":"kiwi"},{"uid":"LIME","tags":["a"]}]}'
+
+    found = read_news(page, FIELDS, lambda uids: news in uids.to_pylist())
+
+    assert found.uids.to_pylist() == ["kiwi", "lime"]
+    assert found.rows.equals(the_page(page).rows if news else no_rows(FIELDS))
 
 
 def test_metadata_that_is_no_text_is_refused() -> None:
     """Though it is left undecoded."""
     with pytest.raises(BadAnswer):
-        read_page(b'{"data":[{"uid":"kiwi","metadata":{"a":"\xff"}}]}')
+        the_page(b'{"data":[{"uid":"kiwi","metadata":{"a":"\xff"}}]}')
 
 
 def test_a_page_with_somebody_deactivated_is_read_whole() -> None:
     """Seen active before and deactivated now is news, too."""
     page = b'{"data":[{"uid":"kiwi","deactivatedAt":1}]}'
 
-    assert read_news(page, lambda _: False).users
+    assert len(read_news(page, FIELDS, lambda _: False).rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,7 +179,10 @@ def test_a_page_with_somebody_deactivated_is_read_whole() -> None:
 def test_a_page_of_another_shape_is_refused(data: str) -> None:
     """A list that is not one is no empty list."""
     with pytest.raises(BadAnswer):
-        read_page(f'{{"data":{data}}}'.encode())
+        the_page(f'{{"data":{data}}}'.encode())
+
+    with pytest.raises(BadAnswer):
+        read_users(f'{{"data":{data}}}'.encode())
 
 
 def test_roles_are_read_in_lower_case() -> None:
@@ -187,7 +208,7 @@ def test_the_lists_of_a_bulk_answer_are_folded() -> None:
 def test_no_bytes_make_a_reader_fail_in_another_way(body: bytes) -> None:
     """A reader gives a value or raises BadAnswer."""
     read_error(body)
-    for read in (read_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
+    for read in (read_users, the_page, read_roles, read_uid_lists, lambda raw: read_user(raw, "kiwi")):
         try:
             read(body)
         except BadAnswer:

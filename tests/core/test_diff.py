@@ -9,13 +9,13 @@ from reconcile.core.diff import Comparison, Findings
 from reconcile.core.mapping import ColumnKind
 from reconcile.core.users import Situation, fingerprint
 from tests.builders import (
+    a_block,
     a_comparison,
     a_desired,
     a_mapping,
     a_row,
     a_typed,
     a_user,
-    an_actual_frame,
     feed,
     findings,
 )
@@ -204,7 +204,7 @@ def test_a_user_that_a_quarantined_row_names_is_shielded() -> None:
 def test_nobody_is_missing_until_somebody_says_so() -> None:
     """One walk is never evidence of absence."""
     comparison = a_comparison(a_row("kiwi"), a_row("fig"))
-    comparison.see(an_actual_frame(a_user()))
+    comparison.see(a_block(a_user()))
 
     assert comparison.unseen() == ["fig"]
     assert situations(comparison.close(whole=True)) == {"in_step": 1}
@@ -216,8 +216,8 @@ def test_nobody_is_missing_until_somebody_says_so() -> None:
 def test_a_second_look_that_finds_the_user_wins() -> None:
     """Paging skips users when others change under it."""
     comparison = a_comparison(a_row("kiwi"), a_row("fig"))
-    comparison.see(an_actual_frame(a_user()))
-    comparison.see(an_actual_frame(a_user(uid="fig")))
+    comparison.see(a_block(a_user()))
+    comparison.see(a_block(a_user(uid="fig")))
     comparison.settle_missing(["fig"])
 
     assert situations(comparison.close(whole=True)) == {"in_step": 2}
@@ -308,9 +308,7 @@ def test_a_protected_user_stays_protected_however_it_is_settled(settle: Callable
 def test_a_deactivated_row_in_the_default_list_counts_as_deactivated() -> None:
     """Every row is looked at, whatever the flags were meant to do."""
     comparison = a_comparison(a_row(), a_row("fig"))
-    comparison.see(
-        an_actual_frame(a_user(deactivated_at=OFF), a_user(uid="fig"), a_user(uid="owl", deactivated_at=OFF))
-    )
+    comparison.see(a_block(a_user(deactivated_at=OFF), a_user(uid="fig"), a_user(uid="owl", deactivated_at=OFF)))
     found = comparison.close(whole=True)
 
     assert situations(found) == {"in_step": 1, "deactivated": 1}
@@ -321,7 +319,7 @@ def test_an_active_row_in_the_walk_of_the_deactivated_is_passed_over() -> None:
     """Where the flag is not honoured, these are the active ones once more."""
     comparison = a_comparison(a_row(), a_row("fig"))
 
-    assert comparison.see_deactivated(an_actual_frame(a_user(), a_user(uid="fig", deactivated_at=OFF))) == 1
+    assert comparison.see_deactivated(a_block(a_user(), a_user(uid="fig", deactivated_at=OFF))) == 1
     assert comparison.unseen() == ["kiwi"]
 
 
@@ -331,7 +329,7 @@ def test_deactivated_rows_that_pages_show_twice_count_once() -> None:
     uids = ("kiwi", "owl", "wren")
     twice = [a_user(uid=uid, name=name, deactivated_at=OFF) for name in ("Kiwi", "Lime") for uid in uids]
     more = [*twice, a_user(uid="fig", deactivated_at=OFF), a_user(uid="tui", deactivated_at=OFF)]
-    told = [comparison.see_deactivated(an_actual_frame(*users)) for users in (twice, twice, more)]
+    told = [comparison.see_deactivated(a_block(*users)) for users in (twice, twice, more)]
     found = comparison.close(whole=True)
 
     assert told == [3, 0, 2]
@@ -342,7 +340,7 @@ def test_deactivated_rows_that_pages_show_twice_count_once() -> None:
 def test_rows_that_a_page_shows_twice_count_once() -> None:
     """Within a block and across blocks; what is news is told each time."""
     comparison = a_comparison(a_row())
-    twice = an_actual_frame(a_user(), a_user(uid="wren"), a_user(), a_user(uid="WREN"))
+    twice = a_block(a_user(), a_user(uid="wren"), a_user(), a_user(uid="WREN"))
 
     assert [comparison.see(twice), comparison.see(twice)] == [2, 0]
     assert comparison.close(whole=True).seen == 2
@@ -352,7 +350,7 @@ def test_the_latest_showing_of_a_user_is_the_one_that_is_planned_from() -> None:
     """A user that was settled, and is seen again, is compared again."""
     comparison = disputed()
     comparison.settle_deactivated("kiwi")
-    comparison.see(an_actual_frame(a_user(name="Plum")))
+    comparison.see(a_block(a_user(name="Plum")))
     comparison.settle_active("kiwi")
     (difference,) = comparison.close(whole=True).drifted()
 

@@ -5,19 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.frame import (
-    Quarantined,
-    QuarantineKind,
-    actual_frame,
-    actual_table,
-    desire,
-    with_roles,
-)
+from reconcile.core.frame import Quarantined, QuarantineKind, desire, with_roles
 from reconcile.core.mapping import ColumnKind, ColumnRule
 from reconcile.core.plan import Action
 from reconcile.core.upsert import create_body
-from reconcile.core.users import as_record
-from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_rule, a_typed, a_user
+from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_rule, a_typed
 from tests.scale import how_many
 
 EMOJI = "\N{OWL}"
@@ -375,18 +367,6 @@ def test_one_column_may_feed_several_fields() -> None:
     users = desire(a_raw_frame([{"id": "kiwi", "label": "Kiwi"}], ("id", "label")), mapping).users
 
     assert (users["name"].tolist(), users["metadata.label"].tolist()) == (["Kiwi"], ['"Kiwi"'])
-
-
-def test_a_block_of_the_directory_and_a_look_at_one_user_agree() -> None:
-    """Both sides of the comparison use one normal form."""
-    fields = ("name", "avatar", "statusMessage", "role", "tags", "metadata.a", "metadata.b")
-    user = a_user(uid="KIWI", role="VIP", avatar="", tags=["b", "a"], metadata={"b": 1.0, "c": 2})
-
-    (row,) = actual_frame([actual_table([user], fields)]).to_dict("records")
-    record = as_record(user, fields)
-
-    assert {field: row[field] if isinstance(row[field], str) else None for field in fields} == record.values
-    assert (row["uid"], row["deactivated"], row["created_at"]) == ("kiwi", False, 1_700_000_000)
 
 
 def test_a_row_without_a_uid_stays_where_only_a_few_users_are_kept() -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import msgspec
-import pandas as pd
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +16,12 @@ from reconcile.core.mapping import ColumnKind
 from reconcile.core.plan import Change, PlanPolicy, decode_change, encode_change
 from reconcile.core.users import DirectoryUser, as_json
 from tests.builders import (
+    a_block,
     a_comparison,
     a_mapping,
     a_raw_frame,
     a_typed,
     a_user,
-    an_actual_frame,
     feed,
     the_changes,
 )
@@ -217,9 +217,9 @@ def test_a_change_brings_its_user_in_step(source: list[dict[str, str]], director
     assert [change for change in again if change.uid in updated] == []
 
 
-def _block(directory: list[DirectoryUser], *, deactivated: bool) -> pd.DataFrame:
+def _block(directory: list[DirectoryUser], *, deactivated: bool) -> pa.Table:
     shown = [user for user in directory if bool(user.deactivated_at) is deactivated]
-    return an_actual_frame(*shown, fields=MAPPING.fields)
+    return a_block(*shown, fields=MAPPING.fields)
 
 
 def _written(user: DirectoryUser, change: Change) -> DirectoryUser:

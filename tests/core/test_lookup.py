@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core import lookup
-from reconcile.core.lookup import UidIndex
+from reconcile.core import hashes, lookup
+from reconcile.core.lookup import UidIndex, repeated
 
 uids = st.lists(st.text("abcdef-_09", min_size=1, max_size=6), unique=True, max_size=40)
 
@@ -21,7 +21,7 @@ def rows_of(known: list[str], asked: list[str]) -> list[int]:
 
 def one_of_three(texts: pa.Array) -> npt.NDArray[np.uint64]:
     """A hash that is no good: nearly everything collides."""
-    return np.array([len(text) % 3 for text in texts.to_pylist()], dtype=np.uint64)
+    return np.array([len(text or "") % 3 for text in texts.to_pylist()], dtype=np.uint64)
 
 
 @given(uids, st.lists(st.text("abcdef-_09", min_size=1, max_size=6), max_size=40))
@@ -38,7 +38,7 @@ def test_uids_that_share_a_hash_are_told_apart(known: list[str], asked: list[str
     places = {uid: row for row, uid in enumerate(known)}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookup, "_hashes", one_of_three)
+        patch.setattr(lookup, "hashed", one_of_three)
         found = rows_of(known, asked + known)
 
     assert found == [places.get(uid, -1) for uid in asked + known]
@@ -53,6 +53,19 @@ def test_nothing_is_found_in_nothing() -> None:
 def test_hashing_in_chunks_gives_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chunk bounds memory and nothing else."""
     known = [f"bird-{number}" for number in range(100)]
-    monkeypatch.setattr(lookup, "_CHUNK", 7)
+    monkeypatch.setattr(hashes, "_CHUNK", 7)
 
     assert rows_of(known, known[::-1]) == list(range(99, -1, -1))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "dd", "ee", ""]) | st.none(), max_size=12))
+def test_what_is_there_more_than_once_is_marked(texts: list[str | None]) -> None:
+    """Each of them, and nothing that only shares a hash with another."""
+    expected = [texts.count(text) > 1 for text in texts if text is not None]
+
+    for hashing in (hashes.hashed, one_of_three):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lookup, "hashed", hashing)
+            found = repeated(pa.array(texts, pa.string())).tolist()
+
+        assert [is_marked for is_marked, text in zip(found, texts, strict=True) if text is not None] == expected

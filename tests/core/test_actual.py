@@ -1,0 +1,86 @@
+"""Promises about the rows of the user list: what becomes of a page."""
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from reconcile.core.actual import actual_table, no_rows, read_rows, shown_column
+from reconcile.core.users import DirectoryUser, as_record, shown_of
+from tests.builders import a_user
+
+FIELDS = (
+    "name",
+    "avatar",
+    "statusMessage",
+    "role",
+    "tags",
+    "metadata.a",
+    "metadata.b",
+    "metadata.b.c",
+    "metadata.d.c",
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | texts
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2)
+)
+objects = st.dictionaries(
+    st.sampled_from("abcde"), values | st.dictionaries(st.sampled_from("abc"), values), max_size=4
+)
+shapes = objects | objects.map(lambda whole: msgspec.json.encode(whole).decode()) | values
+rows = st.fixed_dictionaries(
+    {"uid": st.text("aBc-_09", min_size=1, max_size=3)},
+    optional={
+        **{name: st.none() | texts for name in ("name", "avatar", "statusMessage", "role")},
+        "tags": st.none() | st.lists(texts, max_size=3),
+        "metadata": shapes,
+        **{name: st.none() | st.integers(0, 2**40) for name in ("createdAt", "updatedAt", "deactivatedAt")},
+    },
+)
+
+
+@given(st.lists(rows, max_size=5))
+@example([{"uid": "a", "metadata": {"a": " x", "b": {"c": "\N{OWL}\\"}}}, {"uid": "a", "metadata": []}])
+def test_a_page_of_the_list_and_a_look_at_each_user_agree(page: list[dict[str, object]]) -> None:
+    """Both sides of the comparison use one normal form, whatever a row looks like."""
+    body = msgspec.json.encode({"data": page})
+    users = msgspec.json.decode(msgspec.json.encode(page), type=list[DirectoryUser])
+    records = [as_record(user, FIELDS) for user in users]
+
+    found = read_rows(body, FIELDS)
+
+    assert found.equals(actual_table(users, FIELDS))
+    assert [{field: row[field] for field in FIELDS} for row in found.to_pylist()] == [
+        record.values for record in records
+    ]
+    for name in ("uid", "created_at", "updated_at"):
+        assert found[name].to_pylist() == [getattr(record, name) for record in records]
+    assert found["deactivated"].to_pylist() == [not record.active for record in records]
+    for group in ("tags", "metadata"):
+        assert found[shown_column(group)].to_pylist() == [group in shown_of(user) for user in users]
+
+
+def test_only_what_is_managed_is_read() -> None:
+    """What nobody compares may look like anything, and is not made into anything."""
+    body = b'{"data":[{"uid":"Kiwi","name":5,"tags":{},"metadata":{"a":[[[1]]]},"role":"VIP"}]}'
+
+    (row,) = read_rows(body, ("role",)).to_pylist()
+
+    assert row == {"uid": "kiwi", "role": "vip", "created_at": None, "updated_at": None, "deactivated": False}
+
+
+@pytest.mark.parametrize(
+    "row", ['{"name":"Kiwi"}', '{"uid":1}', '{"uid":"kiwi","tags":[1]}', '{"uid":"kiwi","tags":"a"}']
+)
+def test_a_row_of_another_shape_is_refused(row: str) -> None:
+    """A value that is no text is not taken for one."""
+    with pytest.raises(msgspec.ValidationError):
+        read_rows(f'{{"data":[{row}]}}'.encode(), ("name", "tags"))
+
+
+def test_a_page_that_shows_nobody_has_the_same_columns() -> None:
+    """So it can stand among others."""
+    assert no_rows(FIELDS).schema == actual_table([a_user()], FIELDS).schema
+    assert no_rows(FIELDS).num_rows == 0
