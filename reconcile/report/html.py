@@ -19,7 +19,7 @@ from reconcile.logs import safe
 from reconcile.report import charts
 from reconcile.report.past import Point, point_of
 from reconcile.report.rows import pack, row_of
-from reconcile.report.words import REMEDIES, duration, tasks
+from reconcile.report.words import REMEDIES, duration, share_words, tasks
 
 __all__ = ["render_html"]
 
@@ -68,6 +68,7 @@ def render_html(
             spending=charts.spending(report.usage),
             stages=charts.stack(report.timing.items()),
             costs=charts.costs(report),
+            shares=share_words(report.forecast or {}),
             seconds=_lasted(report),
             survey=survey,
             rows=rows[:_PLAIN],
