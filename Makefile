@@ -32,10 +32,11 @@ mutants: $(VENV)/.installed  ## Whether the tests notice mistakes in what decide
 	$(BIN)/mutmut results --all true | awk '{sub(/\.x.*/, "", $$1); all[$$1]++; seen[$$1] += $$2 ~ /killed|timeout/} \
 		END {for (name in all) printf "%s: %d of %d noticed, %.1f %%\n", name, seen[name], all[name], 100 * seen[name] / all[name]}'
 
-bench: $(VENV)/.installed  ## Measure start-up, plan, sources, sandbox, transport, rate budget, and what others do; takes an hour and a half, on a machine that has nothing else to do
+bench: $(VENV)/.installed  ## Measure start-up, plan, sources, page, sandbox, transport, rate budget, and what others do; takes an hour and a half, on a machine that has nothing else to do
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.plan
 	$(BIN)/python -m benchmarks.sources
+	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.others
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python -m benchmarks.transport

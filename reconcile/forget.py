@@ -15,20 +15,18 @@ from pathlib import Path
 import msgspec
 
 from reconcile.core.guards import GuardClass
-from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, PlanHeader
-from reconcile.core.report import Report
+from reconcile.core.redaction import Redactor
 from reconcile.core.users import fold_uid
 from reconcile.errors import PlanError, SettingsError
 from reconcile.report import REPORT_FILES
-from reconcile.report.files import render
-from reconcile.report.tables import read_quarantine
+from reconcile.report.files import render, told_again
 from reconcile.run import World
 from reconcile.settings import Settings
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.erase import erase, named, redacted, without_protected
 from reconcile.store.lock import app_lock_path, hold
-from reconcile.store.planfile import PlanFile, settled_changes, write_plan
+from reconcile.store.planfile import PlanFile, write_plan
 from reconcile.store.state import State, StateReader
 
 __all__ = ["Forgotten", "forget"]
@@ -98,40 +96,31 @@ def _content(file: Path) -> str:
 
 def _rewrite(folder: RunFolder, uid: str, state: StateReader) -> None:
     """Write the plan and the reports of a run again, without the user; numbers stay as they were counted."""
-    plan = _without(folder, uid)
-    quarantine = folder.file("quarantine.csv")
-    rows = read_quarantine(quarantine.read_bytes()) if quarantine.exists() else ()
-    quarantined = tuple(row for row in rows if uid not in {row.uid, row.raw_uid.strip().lower()})
+    _write_plan_without(folder, uid)
     formats = frozenset(form for form, name in REPORT_FILES.items() if folder.file(name).exists())
-    file = folder.file("report.json")
-    text = file.read_text("utf-8") if file.exists() else state.report_of(folder.path.name)
-    if not text:
+    told = told_again(folder, state)
+    if told is None:
         # Killed while it wrote its report: there is nothing to make these of again.
         for name in (*REPORT_FILES.values(), "quarantine.csv"):
             folder.file(name).unlink(missing_ok=True)
         return
-    value = redacted(msgspec.json.decode(text, type=Report), uid)
-
-    def changes() -> Iterator[tuple[Change, Settled | None]]:
-        if plan is not None and value.outcomes is not None:
-            yield from settled_changes(plan, state, value.run_id)
-        elif plan is not None:
-            yield from ((change, None) for change in plan.changes())
-
-    render(folder, value, changes, quarantined, formats)
+    redactor = Redactor(state.known_salt())
+    names = {uid, redactor.mark("user", uid)}
+    rows = tuple(row for row in told.quarantined if names.isdisjoint({row.uid, row.raw_uid.strip().lower()}))
+    told = msgspec.structs.replace(told, report=redacted(told.report, uid), quarantined=rows)
+    render(folder, told.redacted(redactor) if told.report.redacted else told, formats)
 
 
-def _without(folder: RunFolder, uid: str) -> PlanFile | None:
+def _write_plan_without(folder: RunFolder, uid: str) -> None:
     try:
         plan = PlanFile(folder.plan)
     except PlanError:
         folder.plan.unlink(missing_ok=True)
-        return None
+        return
     gone = [change for change in plan.changes() if change.uid == uid]
     header = _less(plan.header, uid, gone)
     kept = [change for change in plan.changes() if change.uid != uid]
     write_plan(folder.plan, header, kept)
-    return PlanFile(folder.plan)
 
 
 def _less(header: PlanHeader, uid: str, gone: list[Change]) -> PlanHeader:

@@ -37,6 +37,7 @@ __all__ = ["Ledger"]
 
 
 _RECENT, _SHOWN = 10, 20  # runs in which a user may flap, and how many are named
+_LISTED = 1_000  # unmanaged users that a report names
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class Ledger:
     applying: bool = False
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    unmanaged_users: tuple[str, ...] = ()
 
     def note_source(self, source: SourceCounts, desired: Desired) -> None:
         """Take in the source once its rows are checked."""
@@ -71,6 +73,7 @@ class Ledger:
         counts = findings.situations
         self.matched = findings.matched
         self.deactivated_outside = findings.deactivated_outside
+        self.unmanaged_users = tuple(findings.unmanaged_rows["uid"][:_LISTED])
         self.directory = DirectoryCounts(findings.seen, findings.seen_deactivated, requests, way)
         self.drift = DriftCounts(
             in_step=counts[Situation.IN_STEP],
@@ -153,6 +156,9 @@ class Ledger:
             needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
             error=_words(ended_by) if bug is None else _bug_words(bug),
+            unmanaged_users=self.unmanaged_users,
+            usage=run.gate.usage(),
+            redacted=run.options.redact,
         )
 
     def _outcomes(self, run: Run) -> dict[str, int]:

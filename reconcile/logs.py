@@ -60,6 +60,8 @@ def redact(text: str) -> str:
 
 def safe(text: object, limit: int = 120) -> str:
     """Write a foreign text so that no terminal acts on it and it stays on one line."""
+    if isinstance(text, str) and len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(
         f"\\u{ord(char):04x}" if unicodedata.category(char) in _UNSAFE else char for char in str(text)[: limit + 1]
     )

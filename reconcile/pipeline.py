@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 Confirm = Callable[[PlanHeader, int], bool]  # what may be sent, and how many changes a canary leaves
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
-_REPORT_BYTES, _CHANGE_BYTES = 96 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
+_REPORT_BYTES, _CHANGE_BYTES = 192 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 

@@ -73,6 +73,7 @@ class Options:
     expect_rows: int | None = None
     require_state: bool = False
     since: str | None = None  # read only what changed since then; empty: since the watermark
+    redact: bool = False
 
 
 class Step(StrEnum):

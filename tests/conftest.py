@@ -17,6 +17,8 @@ from reconcile.sandbox.testing import Sandbox, running_sandbox
 from tests.scale import SEED_VARIABLE, is_soaking, new_seed, seed
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.databases import MariaDB, PostgreSQL, Server
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -165,3 +167,12 @@ def server(request: pytest.FixtureRequest) -> "Server":
     """Each of the servers in its turn."""
     found: Server = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One Chromium a module; where there is none the test is skipped, but never in CI."""
+    from tests.browser import chromium  # noqa: PLC0415 - only where a browser is asked for
+
+    with chromium() as running:
+        yield running

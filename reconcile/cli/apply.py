@@ -51,6 +51,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
         since=given.pop("since"),
+        redact=given.pop("redact"),
     )
     stage = Stage(Step.PLANNING)
     if run_id is not None:

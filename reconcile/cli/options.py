@@ -9,6 +9,7 @@ import click
 __all__ = [
     "configured",
     "output_options",
+    "redact_option",
     "release_option",
     "release_pairs",
     "run_options",
@@ -39,10 +40,14 @@ _OUTPUT = (
     click.option("--verbose", "-v", is_flag=True, help="More in the log."),
     click.option("--log-format", type=click.Choice(["console", "json"]), help="Default: console on a terminal."),
 )
+redact_option = click.option(
+    "--redact", is_flag=True, help="Name no user in the reports: keyed hashes for uids, and no values."
+)
 _RUN = (
     click.option("--accept-source", is_flag=True, help="Believe this source once, whatever its guards say."),
     click.option("--expect-rows", type=click.IntRange(0), metavar="N", help="Refuse a source of another size."),
     click.option("--require-state", is_flag=True, help="Refuse to start without the state of earlier runs."),
+    redact_option,
 )
 
 

@@ -44,6 +44,7 @@ def command(*, check: bool, release: tuple[str, ...], **given: Any) -> int:
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
         since=given.pop("since"),
+        redact=given.pop("redact"),
     )
     return run_and_tell(
         "plan",

@@ -1,11 +1,12 @@
 """`reconcile report`: the report of a run again."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from reconcile.cli.ending import show
-from reconcile.cli.options import settings_of
+from reconcile.cli.options import redact_option, settings_of
 
 __all__ = ["command"]
 
@@ -23,7 +24,8 @@ __all__ = ["command"]
     help="What to print on stdout.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
+@redact_option
+def command(*, run_id: str, form: str, as_json: bool, redact: bool, **given: Any) -> int:
     """Show the report of RUN (the newest run without one)."""
     settings = settings_of(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
@@ -37,11 +39,39 @@ def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
     form = "json" if as_json else form
     folder = run_folder(settings.run_dir, run_id)
     path = folder / REPORT_FILES["json" if form == "text" else form]
+    if redact:
+        return _hidden(settings.run_dir, folder.resolve().name, form)
     if not path.is_file():
         raise SettingsError(f"there is no {path}", hint="reconcile runs lists what there is")
-    if form == "text":
-        shown = msgspec.json.decode(path.read_bytes(), type=Report)
-        tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False)
-    else:
+    if form != "text":
         show(path.read_text("utf-8"))
+        return 0
+    shown = msgspec.json.decode(path.read_bytes(), type=Report)
+    if shown.redacted:
+        return _hidden(settings.run_dir, shown.run_id, form)
+    tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False)
+    return 0
+
+
+def _hidden(run_dir: Path, run_id: str, form: str) -> int:
+    """Tell a run without its users, made anew from what the state file and the plan hold."""
+    import secrets  # noqa: PLC0415
+
+    from reconcile.cli.running import tell  # noqa: PLC0415
+    from reconcile.core.redaction import Redactor  # noqa: PLC0415
+    from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.report.files import printed, told_again  # noqa: PLC0415
+    from reconcile.store.artifacts import RunFolder  # noqa: PLC0415
+    from reconcile.store.reader import StateReader  # noqa: PLC0415
+
+    state, folder = StateReader(run_dir / "state.sqlite"), RunFolder(run_dir, run_id)
+    told = told_again(folder, state)
+    if told is None:
+        raise SettingsError(f"there is no report of run {run_id}", hint="reconcile runs lists what there is")
+    # A state file that was never asked for its secret has none: then these hashes are of this report alone.
+    redactor = Redactor(state.known_salt() or secrets.token_hex(16))
+    if form == "text":
+        tell(told.report, folder.path, as_json=False, redactor=redactor)
+    else:
+        show(printed(told.redacted(redactor), form).decode())
     return 0

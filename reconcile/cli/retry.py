@@ -31,6 +31,7 @@ def command(*, run_id: str, yes: bool, **given: Any) -> int:
         accept_source=given.pop("accept_source"),
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
+        redact=given.pop("redact"),
     )
     return run_and_tell(
         "retry",

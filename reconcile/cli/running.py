@@ -49,7 +49,7 @@ def run_and_tell(
     with open_run(name, settings, options, world, progress, begin, again=again) as run:
         report = body(run)
         try:
-            tell(report, run.folder.path, as_json=given["as_json"])
+            tell(report, run.folder.path, as_json=given["as_json"], redactor=_redactor(run))
         except OSError as error:
             # How the run ended is known, and stays its exit code whoever listens.
             drop_stdout()
@@ -58,13 +58,22 @@ def run_and_tell(
         return int(report.exit_code)
 
 
-def tell(report: Any, folder: Any, *, as_json: bool) -> None:
-    """Print a report: as JSON, or as a summary for people."""
+def _redactor(run: Any) -> Any:
+    if not run.options.redact:
+        return None
+    from reconcile.core.redaction import Redactor  # noqa: PLC0415
+
+    return Redactor(run.state.salt())
+
+
+def tell(report: Any, folder: Any, *, as_json: bool, redactor: Any = None) -> None:
+    """Print a report: as JSON, or as a summary for people; without its users where there is a redactor."""
     from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.report import encode_report  # noqa: PLC0415
     from reconcile.report.terminal import render_terminal  # noqa: PLC0415
     from reconcile.store.planfile import PlanFile  # noqa: PLC0415
 
+    report = redactor.report(report) if redactor else report
     if as_json:
         show(encode_report(report).decode())
         return
@@ -72,7 +81,7 @@ def tell(report: Any, folder: Any, *, as_json: bool) -> None:
     changes = []
     if path.exists() and report.outcomes is None:
         for change in PlanFile(path).changes():
-            changes.append(change)
+            changes.append(redactor.change(change) if redactor else change)
             if len(changes) == _SHOWN_CHANGES:
                 break
     names = [name for name in ("report.html", "changes.csv", "plan.jsonl.gz") if (folder / name).exists()]

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from reconcile.cli.confirm import confirmation
-from reconcile.cli.options import configured, output_options, settings_options
+from reconcile.cli.options import configured, output_options, redact_option, settings_options
 
 __all__ = ["command"]
 
@@ -14,8 +14,9 @@ __all__ = ["command"]
 @click.argument("run_id", metavar="RUN")
 @settings_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@redact_option
 @output_options
-def command(*, run_id: str, yes: bool, **given: Any) -> int:
+def command(*, run_id: str, yes: bool, redact: bool, **given: Any) -> int:
     """Put back what RUN wrote, field by field, where the directory still holds it.
 
     Users that RUN created end deactivated, and those that it switched off are switched on. What somebody else
@@ -31,7 +32,7 @@ def command(*, run_id: str, yes: bool, **given: Any) -> int:
     return run_and_tell(
         "undo",
         settings,
-        Options(),
+        Options(redact=redact),
         lambda run: pipeline.apply(run, confirm),
         stage=Stage(Step.UNDOING, run_id),
         given=given,

@@ -12,6 +12,7 @@ import structlog
 from reconcile.cometchat.wire import RateHeaders
 from reconcile.core.breaker import Breaker, Patience, Turn
 from reconcile.core.pacing import Budget, RateGroup
+from reconcile.core.usage import Meter, Usage
 from reconcile.errors import DirectoryStopped, ExitCode, Interrupted
 
 __all__ = ["Gate", "Stop"]
@@ -74,6 +75,7 @@ class Gate:
         self.sent = dict.fromkeys(budgets, 0)
         self.throttled = 0
         self.retried = 0
+        self._meter = Meter()
 
     def enter(self, group: RateGroup, *, settling: bool = False) -> bool:
         """
@@ -159,6 +161,12 @@ class Gate:
         with self._state:
             self.sent[group] += 1
             self.retried += again
+            self._meter.note(self._monotonic(), group)
+
+    def usage(self) -> Usage | None:
+        """Give how much of the budgets was used when; None where nothing left."""
+        with self._state:
+            return self._meter.usage({group: budget.most for group, budget in self._budgets.items()})
 
     def rates(self) -> dict[RateGroup, float]:
         """Give the requests a minute that each group may send now."""

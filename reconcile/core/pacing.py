@@ -56,21 +56,22 @@ class Budget:
         """Whether a header or a setting named the limit."""
         return self.limit is not None or self.fixed is not None
 
+    @property
+    def most(self) -> float:
+        """The requests that a minute may have where nobody else is using the app."""
+        if self.limit is None:
+            return self.fixed if self.fixed is not None else ASSUMED_LIMIT * min(self.share, MARGIN)
+        ours = self.limit * min(self.share, MARGIN)
+        return ours if self.fixed is None else min(ours, self.fixed)
+
     def rate(self, now_s: float) -> float:
         """Give the requests a minute that may be sent now."""
-        most = self._most()
+        most = self.most
         if self.limit is None:
             return most
         free = self.limit * MARGIN - self.foreign(now_s)
         brake = min(1.0, self._left / (self.limit * _RESERVE))
         return max(min(most, free) * brake, min(most, self.limit * _FLOOR))
-
-    def _most(self) -> float:
-        """Give the requests that a minute may have where nobody else is using the app."""
-        if self.limit is None:
-            return self.fixed if self.fixed is not None else ASSUMED_LIMIT * min(self.share, MARGIN)
-        ours = self.limit * min(self.share, MARGIN)
-        return ours if self.fixed is None else min(ours, self.fixed)
 
     def foreign(self, now_s: float) -> float:
         """Give the most that others were seen to use in a window, over the last window."""
@@ -80,7 +81,7 @@ class Budget:
 
     def wait_s(self, now_s: float) -> float:
         """Give the seconds until the next slot; 0 when it is free."""
-        wait, most = self.next_s - now_s, ceil(self._most())
+        wait, most = self.next_s - now_s, ceil(self.most)
         if len(self._sent) >= most:
             # However much is made up for, no minute gets more than its own.
             wait = max(wait, self._sent[len(self._sent) - most] + WINDOW_S - now_s)

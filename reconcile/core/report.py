@@ -5,12 +5,14 @@ Numbers come in counted; nothing here derives one by subtraction. A report that 
 report: it says which law broke, and ends the run with exit code 1.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from reconcile.core.guards import GuardVerdict
+from reconcile.core.usage import Usage
 from reconcile.errors import ExitCode, foremost
 
 __all__ = [
@@ -21,11 +23,13 @@ __all__ = [
     "RequestCounts",
     "SourceCounts",
     "broken_laws",
+    "command_in",
     "headline",
     "verdict_of",
 ]
 
 SCHEMA_VERSION = 1
+_COMMAND = re.compile(r": (reconcile [^;]+)")
 
 
 class SourceCounts(msgspec.Struct, frozen=True):
@@ -110,7 +114,12 @@ class GuardLine(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that a run has to say, in the order of its JSON."""
+    """
+    All that a run has to say, in the order of its JSON.
+
+    `unmanaged_users` are the first uids of the unmanaged, by name; `usage` is None where nothing was sent; `redacted`
+    says that the files of this run name nobody.
+    """
 
     run_id: str
     command: str
@@ -134,6 +143,9 @@ class Report(msgspec.Struct, frozen=True):
     needs: tuple[str, ...] = ()
     broken_laws: tuple[str, ...] = ()
     error: dict[str, str] | None = None
+    unmanaged_users: tuple[str, ...] = ()
+    usage: Usage | None = None
+    redacted: bool = False
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -142,6 +154,12 @@ class Report(msgspec.Struct, frozen=True):
         if self.outcomes is None or "apply" not in self.timing:
             return None
         return self.requests.core + self.requests.standard - (self.directory.requests or 0), self.timing["apply"]
+
+
+def command_in(sentence: str) -> str:
+    """Give the command that a sentence ends with: ours follow a colon; empty where there is none."""
+    found = _COMMAND.search(sentence)
+    return found[1].strip() if found else ""
 
 
 def guard_lines(verdicts: tuple[GuardVerdict, ...]) -> dict[str, GuardLine]:

@@ -1,43 +1,68 @@
-"""The report of a run, written in each form that the settings name."""
+"""The report of a run, written in each form that the settings name, or told again."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import structlog
 
 from reconcile.core.frame import Quarantined
-from reconcile.core.outcome import Settled
-from reconcile.core.plan import Change
+from reconcile.core.redaction import Redactor
 from reconcile.core.report import Report
+from reconcile.core.survey import Survey, SurveyedChange
 from reconcile.errors import ExitCode, StateError
 from reconcile.ledger import Ledger
-from reconcile.report import encode_report
+from reconcile.report import REPORT_FILES, encode_report
 from reconcile.report.html import render_html
 from reconcile.report.markdown import render_markdown
-from reconcile.report.tables import write_changes, write_quarantine
+from reconcile.report.past import Point, past_points
+from reconcile.report.tables import read_quarantine, write_changes, write_quarantine
 from reconcile.run import Run
 from reconcile.store.artifacts import RunFolder, replacing
-from reconcile.store.planfile import settled_changes
+from reconcile.store.planfile import PlanFile, settled_changes
+from reconcile.store.reader import StateReader
 
-__all__ = ["render", "write_reports"]
+__all__ = ["Told", "printed", "render", "told_again", "write_reports"]
 
 log = structlog.get_logger()
 
-SAMPLE = 500  # changes that a page shows; all of them stand in changes.csv
+
+class Told(msgspec.Struct, frozen=True):
+    """
+    All that the files of a report tell: the report, its changes (to be read once), its rows, and the runs before.
+    """
+
+    report: Report
+    changes: Iterator[SurveyedChange]
+    quarantined: Sequence[Quarantined] = ()
+    past: Sequence[Point] = ()
+
+    def redacted(self, redactor: Redactor) -> "Told":
+        """Tell the same without its users."""
+        return Told(
+            redactor.report(self.report),
+            (
+                (redactor.change(change), settled and redactor.settled(settled, change))
+                for change, settled in self.changes
+            ),
+            [redactor.row(row) for row in self.quarantined],
+            self.past,
+        )
 
 
 def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     """
-    Write every file of the report that the settings name; give the report as it was written.
+    Write every file of the report that the settings name; give the report as it was written, but for its redaction.
 
     What cannot be written is said in the log and in the exit code, and never hides how the run ended.
     """
     formats = frozenset(run.settings.run.formats)
     run.folder.release()
     try:
-        render(run.folder, report, lambda: _changes(run, ledger), ledger.quarantined, formats)
+        changes = told_changes(ledger.plan, run.state, report) if ledger.plan else iter(())
+        told = Told(report, changes, ledger.quarantined, past_points(run.state, run.id))
+        render(run.folder, told.redacted(Redactor(run.state.salt())) if report.redacted else told, formats)
     except StateError as error:
         log.error("report.not_written", message=error.message)
         code = ExitCode.STOPPED if ledger.applying else ExitCode.USAGE
@@ -48,38 +73,67 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     return report
 
 
-def render(
-    folder: RunFolder,
-    report: Report,
-    changes: Callable[[], Iterator[tuple[Change, Settled | None]]],
-    quarantined: tuple[Quarantined, ...],
-    formats: frozenset[str],
-) -> None:
-    """Write a run's report in these formats; `changes` gives them anew each time. Raises: StateError."""
-    if "csv" in formats:
-        with replacing(folder.file("changes.csv")) as file:
-            write_changes(file, changes())
-        with replacing(folder.file("quarantine.csv")) as file:
-            write_quarantine(file, quarantined)
-    sample = list(islice(changes(), SAMPLE))
-    if "md" in formats:
-        _put(folder.file("report.md"), render_markdown(report, sample, quarantined).encode())
-    if "html" in formats:
-        _put(folder.file("report.html"), render_html(report, sample, quarantined).encode())
-    if "json" in formats:
-        _put(folder.file("report.json"), encode_report(report))
-
-
-def _changes(run: Run, ledger: Ledger) -> Iterator[tuple[Change, Settled | None]]:
-    if ledger.plan is None:
+def told_changes(plan: PlanFile, state: StateReader, report: Report) -> Iterator[SurveyedChange]:
+    """Give the changes of a run's plan, and their outcomes where it was applied."""
+    if report.outcomes is not None:
+        yield from settled_changes(plan, state, report.run_id)
         return
-    if ledger.applying:
-        yield from settled_changes(ledger.plan, run.state, run.id)
-        return
-    for change in ledger.plan.changes():
+    for change in plan.changes():
         yield change, None
 
 
-def _put(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)
+def told_again(folder: RunFolder, state: StateReader) -> Told | None:
+    """Give what a past run told, whole, also where its files are redacted; None where it left no report."""
+    file, rows = folder.file("report.json"), folder.file("quarantine.csv")
+    # A run whose end the state file did not learn may have left a report all the same.
+    text = state.report_of(folder.path.name) or (file.read_text("utf-8") if file.exists() else "")
+    if not text:
+        return None
+    report = msgspec.json.decode(text, type=Report)
+    return Told(
+        report,
+        told_changes(PlanFile(folder.plan), state, report) if folder.plan.exists() else iter(()),
+        read_quarantine(rows.read_bytes()) if rows.exists() else (),
+        past_points(state, report.run_id),
+    )
+
+
+def render(folder: RunFolder, told: Told, formats: frozenset[str]) -> None:
+    """Write a run's report in these formats. Raises: StateError."""
+    survey = _survey_for(told.report)
+    changes = survey.watch(told.changes)
+    if "csv" in formats:
+        with replacing(folder.file("changes.csv")) as file:
+            write_changes(file, changes)
+        with replacing(folder.file("quarantine.csv")) as file:
+            write_quarantine(file, told.quarantined)
+    deque(changes, maxlen=0)  # what no table has read
+    for form in ("md", "html", "json"):
+        if form in formats:
+            with replacing(folder.file(REPORT_FILES[form])) as file:
+                file.write(_document(told, survey, form))
+
+
+def printed(told: Told, form: str) -> bytes:
+    """Give one file of a report, as `render` would write it."""
+    if form == "csv":
+        table = io.BytesIO()
+        write_changes(table, told.changes)
+        return table.getvalue()
+    survey = _survey_for(told.report)
+    deque(survey.watch(told.changes), maxlen=0)
+    return _document(told, survey, form)
+
+
+def _survey_for(report: Report) -> Survey:
+    return Survey(held=frozenset(name for name, guard in report.guards.items() if guard.verdict == "held"))
+
+
+def _document(told: Told, survey: Survey, form: str) -> bytes:
+    match form:
+        case "md":
+            return render_markdown(told.report, survey, told.quarantined).encode()
+        case "html":
+            return render_html(told.report, survey, told.quarantined, told.past).encode()
+        case _:
+            return encode_report(told.report)

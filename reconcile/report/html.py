@@ -1,7 +1,9 @@
-"""The report as one HTML page that needs nothing else: no request leaves it, no script is in it."""
+"""The report as one HTML page that needs nothing else: no request leaves it, and no script but its own runs in it."""
 
 import base64
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -11,62 +13,91 @@ from markupsafe import Markup
 
 from reconcile import __version__
 from reconcile.core.frame import Quarantined
-from reconcile.core.outcome import Settled
-from reconcile.core.plan import Change, plain
 from reconcile.core.report import Report
+from reconcile.core.survey import Survey
 from reconcile.logs import safe
-from reconcile.report.words import count_rows, shown_value
+from reconcile.report import charts
+from reconcile.report.past import Point, point_of
+from reconcile.report.rows import pack, row_of
+from reconcile.report.words import REMEDIES, duration, share_words, tasks
 
 __all__ = ["render_html"]
 
-_QUARANTINED = 500
-_TONES = {
-    "in_step": "good",
-    "applied": "good",
-    "planned": "plain",
-    "canary": "warn",
-    "planned_held": "warn",
-    "held": "warn",
-    "incomplete": "warn",
-}
+_QUARANTINED = 200  # rows that the page shows; quarantine.csv has all
+_PLAIN = 100  # changes that stand in the page as they are, for readers without the script
 _SITUATIONS = ("in_step", "missing", "drifted", "deactivated", "protected", "unknown")
+_ACTIONS = ("create", "update", "reactivate", "deactivate")
+_OUTCOMES = ("applied", "already", "rejected", "failed", "skipped", "held", "not_attempted")
+_LONG_NUMBER = re.compile(r"(?<![\w.,-])\d{4,15}(?![\w-])", re.ASCII)
+# Tone and name of each verdict; every other is bad news and bears its own name.
+_VERDICTS = {
+    "in_step": ("good", "In step"),
+    "applied": ("good", "Applied"),
+    "planned": ("plain", "Planned"),
+    "planned_held": ("warn", "Planned, some held"),
+    "canary": ("plain", "Canary"),
+    "held": ("warn", "Held"),
+    "incomplete": ("warn", "Partial"),
+}
 
 
 def render_html(
-    report: Report, changes: Sequence[tuple[Change, Settled | None]], quarantined: Sequence[Quarantined]
+    report: Report, survey: Survey, quarantined: Sequence[Quarantined], past: Sequence[Point] = ()
 ) -> str:
-    """Write the page; foreign text is escaped, and the policy in its head lets nothing load or run."""
-    style = _template("report.css")
-    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    """Write the page; foreign text is escaped, and the policy in its head lets nothing foreign load or run."""
+    tone, name = _VERDICTS.get(report.verdict, ("bad", report.verdict.replace("_", " ").capitalize()))
+    style, script = _template("report.css"), _template("report.js")
+    rows = [row_of(change, settled, survey.outcome(change, settled)) for change, settled in survey.sample]
+    data, shown = pack(rows)
+    outcomes, drift = report.outcomes or {}, report.drift
     return (
         _environment()
         .get_template("report.html")
         .render(
             report=report,
-            tone=_TONES.get(report.verdict, "bad"),
-            tables=count_rows(report),
-            situations=_shares(report),
-            changes=[_row(change, settled) for change, settled in changes],
+            tone=tone,
+            verdict=name,
+            tasks=tasks(report),
+            situations=charts.stack((key, getattr(drift, key) or 0) for key in _SITUATIONS),
+            actions=charts.stack((key, getattr(report.plan, key) or 0) for key in _ACTIONS),
+            outcomes=charts.stack((key, outcomes.get(key, 0)) for key in _OUTCOMES),
+            trend=charts.trend([*past, point_of(report)]),
+            fields=charts.field_bars(survey),
+            roles=charts.role_moves(survey),
+            guards=charts.bullets(report),
+            spending=charts.spending(report.usage),
+            stages=charts.stack(report.timing.items()),
+            costs=charts.costs(report),
+            shares=share_words(report.forecast or {}),
+            seconds=_lasted(report),
+            survey=survey,
+            rows=rows[:_PLAIN],
+            data=data,
+            shown=shown,
             quarantined=quarantined[:_QUARANTINED],
             quarantined_total=len(quarantined),
-            style=Markup(style),  # noqa: S704 - our own file, named by its hash in the policy
-            style_digest=digest,
+            remedies=REMEDIES,
+            style=Markup(style),  # noqa: S704 - our own files, named by their hashes in the policy
+            script=Markup(script),  # noqa: S704
+            style_digest=_digest(style),
+            script_digest=_digest(script),
             version=__version__,
         )
     )
 
 
-def _row(change: Change, settled: Settled | None) -> dict[str, object]:
-    before, after = plain(change.before), plain(change.after)
-    fields = [(name, shown_value(before.get(name)), shown_value(after.get(name))) for name in change.fields]
-    return {"change": change, "fields": fields, "settled": settled}
+def _lasted(report: Report) -> float:
+    began, ended = (datetime.fromisoformat(text) for text in (report.started_at, report.finished_at))
+    return (ended - began).total_seconds()
 
 
-def _shares(report: Report) -> list[tuple[str, int, float]]:
-    """Give the desired users by situation: name, number, percent."""
-    counts = [(name, getattr(report.drift, name) or 0) for name in _SITUATIONS]
-    total = sum(number for _, number in counts)
-    return [(name, number, 100 * number / total) for name, number in counts if number] if total else []
+def _digest(text: str) -> str:
+    return base64.b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _moment(text: str) -> str:
+    """Give a time as people read it, in UTC: all of ours are."""
+    return text[:16].replace("T", " ")
 
 
 @cache
@@ -85,5 +116,9 @@ def _environment() -> Environment:
     )
     environment.filters["safe_text"] = lambda text: safe(text, 400)
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
-    environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["number"] = lambda number: "–" if number is None else f"{number:,}"
+    environment.filters["grouped"] = lambda text: _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", text)
+    environment.filters["percent"] = lambda number: f"{number:.3f}".rstrip("0").rstrip(".")
+    environment.filters["duration"] = duration
+    environment.filters["moment"] = _moment
     return environment

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from reconcile.core.frame import Quarantined
 from reconcile.core.outcome import Settled
-from reconcile.core.plan import Change
 from reconcile.core.report import Report
+from reconcile.core.survey import Survey
 from reconcile.logs import safe
 from reconcile.report.words import change_words, count_rows
 
@@ -16,10 +16,9 @@ _ROWS = 50
 _LIST_MARK = re.compile(r"^([0-9]*)([-+=.)])")  # what begins a list, or underlines a title
 
 
-def render_markdown(
-    report: Report, changes: Sequence[tuple[Change, Settled | None]], quarantined: Sequence[Quarantined]
-) -> str:
+def render_markdown(report: Report, survey: Survey, quarantined: Sequence[Quarantined]) -> str:
     """Write the report for people who read Markdown; foreign text is inert in it."""
+    changes = survey.sample[:_ROWS]
     lines = [f"# {_inert(report.headline)}", ""]
     lines += [f"- {_inert(need, 400)}" for need in report.needs] + [""]
     lines += [
@@ -33,14 +32,15 @@ def render_markdown(
     if report.notes:
         lines += ["## Notes", "", *(f"- {_inert(note, 400)}" for note in report.notes), ""]
     if changes:
+        first = ", those that need a person before the others" if survey.urgent else ""
         lines += ["## Changes", "", "| uid | action | what | outcome |", "|---|---|---|---|"]
         lines += [
             f"| {_inert(change.uid)} | {change.action} | {_inert(change_words(change), 300)} | {_outcome(settled)} |"
-            for change, settled in changes[:_ROWS]
+            for change, settled in changes
         ]
         lines += [
             "",
-            f"The first {min(len(changes), _ROWS)} of {report.plan.total}; all stand in `changes.csv`.",
+            f"The first {len(changes)} of {report.plan.total}{first}; all stand in `changes.csv`.",
             "",
         ]
     if quarantined:

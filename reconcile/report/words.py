@@ -1,17 +1,45 @@
 """The words and rows that every form of the report shares, so that each number is told once."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, plain
-from reconcile.core.report import Report
+from reconcile.core.report import Report, command_in
 
-__all__ = ["change_words", "count_rows", "share_words", "shown_value"]
+__all__ = ["REMEDIES", "Task", "change_words", "count_rows", "duration", "share_words", "shown_value", "tasks"]
 
 Rows = list[tuple[str, str]]
+REMEDIES = {
+    "invalid": "correct the row in the export",
+    "collision": "leave one row for this uid in the export",
+    "unknown_role": "create the role in CometChat, or map it in [roles]",
+}
+
+
+class Task(NamedTuple):
+    """What a person has to do, and the command to copy, where there is one."""
+
+    words: str
+    command: str
+
+
+def tasks(report: Report) -> list[Task]:
+    """Give what a person has to do, most urgent first."""
+    found = []
+    for need in report.needs:
+        command = command_in(need)
+        found.append(Task(need.replace(f": {command}", "", 1) if command else need, command))
+    outcomes = report.outcomes or {}
+    trouble = sum(outcomes.get(name, 0) for name in ("rejected", "skipped", "failed"))
+    # Of a run that was stopped the rest comes first: to try again now would give it up.
+    if trouble and report.verdict == "incomplete":
+        found.append(Task("once the causes are gone, try those users again", f"reconcile retry {report.run_id}"))
+    if report.verdict in {"planned", "planned_held"}:
+        found.append(Task("look through the changes, then make them", f"reconcile apply {report.run_id}"))
+    return found
 
 
 def count_rows(report: Report) -> list[tuple[str, Rows]]:
@@ -45,12 +73,12 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
         tables.append(("Outcomes", [(name.replace("_", " "), str(n)) for name, n in report.outcomes.items()]))
     if report.forecast is not None:
         forecast = report.forecast
-        rows = [("forecast", f"{forecast['requests']:,} requests, {_duration(forecast['seconds'])}")]
+        rows = [("forecast", f"{forecast['requests']:,} requests, {duration(forecast['seconds'])}")]
         if shares := share_words(forecast):
             rows.append(("of the app's budget", shares))
         if report.spent is not None:
             requests, seconds = report.spent
-            rows.append(("fact", f"{requests:,} requests, {_duration(seconds)}"))
+            rows.append(("fact", f"{requests:,} requests, {duration(seconds)}"))
         tables.append(("Cost of applying", rows))
     tables.append(("Requests", [(name, _n(value)) for name, value in _fields(report.requests)]))
     tables.append(("Seconds by stage", [(name, f"{seconds:.2f}") for name, seconds in report.timing.items()]))
@@ -93,7 +121,8 @@ def _n(number: int | None) -> str:
     return "not known" if number is None else f"{number:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Give a time as people say it."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -110,6 +110,7 @@ def redacted(report: Report, uid: str) -> Report:
         report,
         notes=lines(report.notes),
         needs=lines(report.needs),
+        unmanaged_users=tuple(user for user in report.unmanaged_users if user != uid),
         error=report.error and {name: word.sub(_FORGOTTEN, text) for name, text in report.error.items()},
         guards={
             name: msgspec.structs.replace(guard, because=word.sub(_FORGOTTEN, guard.because))

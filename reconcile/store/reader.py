@@ -127,10 +127,7 @@ class StateReader:
     def forgotten(self, uids: Iterable[str]) -> tuple[str, ...]:
         """Give those of the uids that were forgotten."""
         marks = frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
-        return forgotten_among(uids, self._salt(), marks)
-
-    def _salt(self) -> str:
-        return next((salt for (salt,) in self._rows("SELECT value FROM meta WHERE key = 'salt'")), "")
+        return forgotten_among(uids, self.known_salt(), marks)
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent and have no outcome."""
@@ -163,6 +160,15 @@ class StateReader:
     def report_of(self, run_id: str) -> str:
         """Give the report of a run, as JSON; empty where none was written."""
         return next((text or "" for (text,) in self._rows("SELECT report FROM runs WHERE run_id = ?", run_id)), "")
+
+    def reports(self, before: str, limit: int) -> Iterator[str]:
+        """Give the reports of the runs before this one, as JSON, newest first."""
+        sql = "SELECT report FROM runs WHERE run_id < ? AND report IS NOT NULL ORDER BY run_id DESC LIMIT ?"
+        return (text for (text,) in self._rows(sql, before, limit))
+
+    def known_salt(self) -> str:
+        """Give the secret of this file's hashes; empty where none was made so far."""
+        return next((salt for (salt,) in self._rows("SELECT value FROM meta WHERE key = 'salt'")), "")
 
     def remembered(self, name: str) -> str:
         """Give what an earlier run learnt about the service; empty where nothing was."""

@@ -190,7 +190,7 @@ class State(StateReader):
     def salt(self) -> str:
         """Give the secret of this file's tombstones and sketches, made when it is first asked for."""
         self._put("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(16),), durable=True)
-        return self._salt()
+        return self.known_salt()
 
     def forget_runs(self, run_ids: list[str]) -> None:
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""

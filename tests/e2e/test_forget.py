@@ -12,6 +12,7 @@ from reconcile.store.planfile import PlanFile
 from tests.conftest import Shell
 from tests.e2e.profiles import Profile
 from tests.e2e.small_world import EXPORT, flags
+from tests.report.builders import unpacked
 
 UID, NAME = "missing-1", "Missing one"
 
@@ -23,6 +24,7 @@ def traces(*texts: str) -> list[str]:
         if file.is_file() and not file.is_symlink():
             data = file.read_bytes()
             data = gzip.decompress(data) if file.suffix == ".gz" else data
+            data = unpacked(data.decode()).encode() if file.suffix == ".html" else data
             found += [str(file) for text in texts if text.lower().encode() in data.lower()]
     return found
 

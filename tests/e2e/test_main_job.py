@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import sqlite3
 import stat
 from pathlib import Path
@@ -41,6 +42,31 @@ def test_a_plan_has_exactly_the_known_counts(shell: Shell, drifted: Sandbox) -> 
     found = {part: {name: result.json[part][name] for name in counts} for part, counts in GOLDEN.items()}
     assert result.code == 0
     assert found == GOLDEN
+
+
+def test_a_report_names_the_unmanaged_and_says_when_it_sent_what(shell: Shell, drifted: Sandbox) -> None:
+    """Every request stands in the budget that it used, at its time."""
+    report = shell("apply", "--yes", "--json").json
+    sent = report["usage"]["sent"]
+
+    assert len(report["unmanaged_users"]) == report["drift"]["unmanaged"]
+    assert set(report["unmanaged_users"]) <= drifted.users().keys()
+    assert {group: sum(counts) for group, counts in sent.items()} == {
+        group: report["requests"][group] for group in ("core", "standard")
+    }
+
+
+def test_a_page_shows_the_runs_before(shell: Shell, drifted: Sandbox) -> None:
+    """Each with what it found and did."""
+    first, second = (shell("apply", "--yes", "--json").json["run_id"] for _ in range(2))
+    page = shell.latest("report.html").read_text("utf-8")
+    rows = re.findall(
+        r"<tr><td>(\d{8}T.{12})</td><td>apply</td><td>[a-z ]+</td><td>(\d+)</td><td>(\d+)</td>", page
+    )
+
+    assert [run_id for run_id, _, _ in rows] == [first, second]
+    assert rows[0][1] == str(GOLDEN["drift"]["missing"] + GOLDEN["drift"]["drifted"])
+    assert int(rows[0][2]) > int(rows[1][2])
 
 
 def test_a_plan_sends_no_write(shell: Shell, drifted: Sandbox) -> None:

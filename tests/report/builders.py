@@ -1,5 +1,11 @@
 """Values that the tests of this room are built from."""
 
+import base64
+import gzip
+import re
+from collections import deque
+from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import msgspec
@@ -18,6 +24,8 @@ from reconcile.core.report import (
     RequestCounts,
     SourceCounts,
 )
+from reconcile.core.survey import Survey, SurveyedChange
+from reconcile.core.usage import Usage
 from reconcile.core.users import Reason
 
 
@@ -78,5 +86,81 @@ def a_report(text: str = "Plum", **but: Any) -> Report:
         notes=(text,),
         needs=(text,),
         error={"message": text, "hint": text},
+        unmanaged_users=(text,),
+        usage=Usage(2.0, {"core": (0, 3, 1), "standard": (4, 9, 0)}, {"core": 400.0, "standard": 800.0}),
     )
     return msgspec.structs.replace(report, **but)
+
+
+def surveyed(*changes: SurveyedChange, held: frozenset[str] = frozenset()) -> Survey:
+    """What a page is made of, of these changes."""
+    survey = Survey(held=held)
+    deque(survey.watch(changes), maxlen=0)
+    return survey
+
+
+_FIRST = ("Ada", "Bo", "Chidi", "Dana", "Emre", "Freja", "Goran", "Hana", "Idris", "Jelena", "Kofi", "Lucía")
+_LAST = ("Okafor", "Lindqvist", "Moreau", "Tanaka", "Novák", "Ferreira", "Haddad", "Kowalski", "Nguyễn", "Byrne")
+_ROLES = ("default", "premium", "moderator")
+_DETAILS = (
+    "400 ERR_BAD_REQUEST: avatar",
+    "did_not_stick: tags",
+    "500 after 6 attempts",
+    "the role moved since the plan",
+)
+
+
+def many_changes(number: int, *, applied: bool = True, held: bool = False) -> Iterator[SurveyedChange]:
+    """Changes as a night has them, in plan order: a third are creates, a few end badly; `held` role changes too."""
+    for seq in range(1, number + 1):
+        yield a_usual_change(seq, number), _outcome(seq, number, held=held) if applied else None
+
+
+def a_usual_change(seq: int, number: int) -> Change:
+    """The change of this place in a plan of so many."""
+    dice = Random(seq)  # noqa: S311 - the same each time
+    name = f"{dice.choice(_FIRST)} {dice.choice(_LAST)}"
+    picture = f"https://img.example.com/people/{dice.randrange(16**8):08x}.png"
+    uid = f"user-{10_000 + dice.randrange(10**6)}"
+    desired: dict[str, str | None] = {
+        "name": name,
+        "avatar": picture,
+        "role": dice.choice(_ROLES),
+        "tags": '["beta","eu"]',
+        "metadata.country": '"NO"',
+    }
+    if seq <= number // 3:
+        return Change(seq, uid, Action.CREATE, GuardClass.CREATE, tuple(desired), {}, desired, (), None, seq + 1)
+    before, kind, reason = _BEFORE[dice.randrange(len(_BEFORE))]
+    kept: dict[str, str | None] = {field: text or name.replace("o", "oo", 1) for field, text in before.items()}
+    after: dict[str, str | None] = {**desired, **({"avatar": None} if kind is GuardClass.CLEAR else {})}
+    return Change(seq, uid, Action.UPDATE, kind, tuple(kept), kept, after, (reason,), "00ff", seq + 1)
+
+
+_BEFORE: tuple[tuple[dict[str, str | None], GuardClass, Reason], ...] = (
+    ({"name": None}, GuardClass.UPDATE, Reason.STALE),
+    ({"name": None, "tags": '["eu","trial"]'}, GuardClass.UPDATE, Reason.STALE),
+    (
+        {"avatar": "https://img.example.com/people/old.png", "metadata.country": '"SE"'},
+        GuardClass.UPDATE,
+        Reason.STALE,
+    ),
+    ({"role": "guest"}, GuardClass.ROLE_CHANGE, Reason.ROLE_MISMATCHED),
+    ({"avatar": "https://img.example.com/people/gone.png"}, GuardClass.CLEAR, Reason.STALE),
+)
+
+
+def _outcome(seq: int, number: int, *, held: bool) -> Settled:
+    if held and a_usual_change(seq, number).guard_class is GuardClass.ROLE_CHANGE:
+        return Settled(Outcome.HELD, "guard role_change")
+    if seq % 17 == 0:
+        kind = (Outcome.REJECTED, Outcome.REJECTED, Outcome.FAILED, Outcome.SKIPPED)[seq // 17 % 4]
+        return Settled(kind, _DETAILS[seq // 17 % 4])
+    return Settled(Outcome.ALREADY if seq % 11 == 0 else Outcome.APPLIED)
+
+
+def unpacked(page: str) -> str:
+    """A page with its packed changes as text, and without its style and script: all that it says."""
+    packed = re.search(r'id="data">([^<]*)<', page)
+    rows = gzip.decompress(base64.b64decode(packed[1])).decode() if packed else ""
+    return re.sub(r"(?s)<(style|script)\b.*?</\1>|<meta\b[^>]*>", "", page) + rows

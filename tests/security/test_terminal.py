@@ -20,7 +20,7 @@ from reconcile.report.markdown import render_markdown
 from reconcile.report.terminal import render_terminal
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.report.builders import a_change, a_report, a_row, settled
+from tests.report.builders import a_change, a_report, a_row, settled, surveyed
 from tests.scale import dice, how_many
 
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -73,10 +73,10 @@ def test_one_event_is_one_line_on_which_nothing_acts(form: str) -> None:
 
 def test_no_name_acts_in_markdown() -> None:
     """Nor does one make a row of its own."""
-    plain = render_markdown(a_report(), [(a_change(), settled()) for _ in range(CHUNK)], [a_row()] * CHUNK)
+    plain = render_markdown(a_report(), surveyed(*[(a_change(), settled())] * CHUNK), [a_row()] * CHUNK)
     for names in _names():
         changes = [(a_change(name), settled(name)) for name in names]
-        shown = render_markdown(a_report(names[0]), changes, [a_row(name) for name in names])
+        shown = render_markdown(a_report(names[0]), surveyed(*changes), [a_row(name) for name in names])
 
         assert not _acting(shown)
         assert shown.count("\n") == plain.count("\n")
