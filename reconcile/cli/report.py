@@ -4,14 +4,15 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.ending import show
-from reconcile.cli.options import settings_of
+from reconcile.cli.options import settings_of, show_option
 
 __all__ = ["command"]
 
 
 @click.command("report")
-@click.argument("run_id", metavar="[RUN]", default="latest")
+@click.argument("run_id", metavar="[RUN]", default="latest", shell_complete=run_ids())
 @click.option("--config", metavar="FILE", help="Settings file [default: reconcile.toml where there is one].")
 @click.option("--run-dir", metavar="DIR", help="Where runs and state are kept [default: runs].")
 @click.option(
@@ -23,7 +24,8 @@ __all__ = ["command"]
     help="What to print on stdout.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
+@show_option
+def command(*, run_id: str, form: str, as_json: bool, show_changes: int | None, **given: Any) -> int:
     """Show the report of RUN (the newest run without one)."""
     settings = settings_of(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
@@ -41,7 +43,7 @@ def command(*, run_id: str, form: str, as_json: bool, **given: Any) -> int:
         raise SettingsError(f"there is no {path}", hint="reconcile runs lists what there is")
     if form == "text":
         shown = msgspec.json.decode(path.read_bytes(), type=Report)
-        tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False)
+        tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False, show_changes=show_changes)
     else:
         show(path.read_text("utf-8"))
     return 0
