@@ -117,7 +117,12 @@ def require_source(settings: Settings) -> Problems:
     if not source.is_database and (source.query or source.table):
         return [("source.query goes with a database URL, not with a file", "remove it, or name a database")]
     if not source.is_database and source.since.column:
-        return [("source.since goes with a database URL: a file is read whole anyway", "remove it")]
+        return [
+            (
+                "source.since goes with a database URL: a file is read whole anyway",
+                "take it out of [source], or name a database",
+            )
+        ]
     return []
 
 
