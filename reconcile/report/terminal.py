@@ -133,6 +133,11 @@ def _fewer_files(summary: _Summary, _lines: int) -> _Summary:
     return replace(summary, files=summary.files[:1])
 
 
+def _short_counts(summary: _Summary, _lines: int) -> _Summary:
+    """Leave the second lines out: what is rare, and what stands in the report as well."""
+    return replace(summary, counts=[line for line in summary.counts if not line.startswith(" " * (_TITLE + 2))])
+
+
 # What a summary gives up where the screen is small, the least needed first.
 _STEPS: tuple[Callable[[_Summary, int], _Summary], ...] = (
     _fewer_notes,
@@ -140,6 +145,7 @@ _STEPS: tuple[Callable[[_Summary, int], _Summary], ...] = (
     _fewer_changes,
     _fewer_files,
     _fewer_needs,
+    _short_counts,
 )
 
 
