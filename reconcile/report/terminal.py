@@ -144,8 +144,8 @@ _STEPS: tuple[Callable[[_Summary, int], _Summary], ...] = (
     _flat_changes,
     _fewer_changes,
     _fewer_files,
-    _fewer_needs,
     _short_counts,
+    _fewer_needs,
 )
 
 
