@@ -25,7 +25,16 @@ from reconcile.fields import Problems, read_fields, unknown, words_of
 from reconcile.logs import remember_secret
 from reconcile.settings import MAPPABLE, Secret, Settings, Since, seconds_of
 
-__all__ = ["Flags", "api_key", "load", "require_app", "require_since", "require_source"]
+__all__ = [
+    "Flags",
+    "api_key",
+    "environment",
+    "expand",
+    "load",
+    "require_app",
+    "require_since",
+    "require_source",
+]
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     info.name: info.type
@@ -108,7 +117,12 @@ def require_source(settings: Settings) -> Problems:
     if not source.is_database and (source.query or source.table):
         return [("source.query goes with a database URL, not with a file", "remove it, or name a database")]
     if not source.is_database and source.since.column:
-        return [("source.since goes with a database URL: a file is read whole anyway", "remove it")]
+        return [
+            (
+                "source.since goes with a database URL: a file is read whole anyway",
+                "take it out of [source], or name a database",
+            )
+        ]
     return []
 
 
@@ -158,17 +172,24 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
             text = file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a text file"
-            raise SettingsError(f"the API key file {file} cannot be read: {reason}", hint="check it") from None
+            raise SettingsError(
+                f"the API key file {file} cannot be read: {reason}",
+                hint="name a text file with the key alone that this user may read: --api-key-file FILE",
+            ) from None
     else:
         text = environ.get("COMETCHAT_API_KEY", "").strip()
     if not text:
         raise SettingsError("there is no API key", hint="export COMETCHAT_API_KEY, or give --api-key-file FILE")
     if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise SettingsError("the API key has characters that no key has", hint="copy it again, whole")
+        raise SettingsError(
+            "the API key has characters that no key has",
+            hint="copy it again from the CometChat dashboard, whole and as one line",
+        )
     if len(text) >= _SHORTEST_SECRET and text in msgspec.json.encode(settings).decode():
         # Settings are written down with every run.
         raise SettingsError(
-            "the API key stands in a setting that is no place for it", hint="look through the flags and the file"
+            "the API key stands in a setting that is no place for it",
+            hint="take it out of flags and settings file, make a new key, and export that as COMETCHAT_API_KEY",
         )
     return Secret(text)
 
@@ -181,7 +202,12 @@ def _read_file(path: str, problems: Problems) -> Tree:
     try:
         tree = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        problems.append((f"the settings file {path} cannot be read: {error.strerror}", "check --config"))
+        problems.append(
+            (
+                f"the settings file {path} cannot be read: {error.strerror}",
+                "name the file: --config FILE; or write one: reconcile init",
+            )
+        )
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append((f"{path} is not valid TOML: {error}", "mend that line; strings stand in quotes"))
@@ -271,7 +297,7 @@ def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], proble
     parts: dict[str, Any] = {
         name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
     }
-    location = _expand(parts["source"].location, environ, problems)
+    location = expand(parts["source"].location, environ, problems)
     parts["source"] = msgspec.structs.replace(parts["source"], location=location)
     parts["fields"] = read_fields(tree.get("fields"), maps, problems)
     return Settings(**parts)
@@ -329,14 +355,19 @@ def _shown(default: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
+def expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
     """Put environment values in the place of ${NAME} in a database URL, or of the whole of it."""
     if not _ELSEWHERE.search(location):
         return location
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            problems.append((f"source.location names ${{{match[1]}}}, which is not set", f"export {match[1]}"))
+            problems.append(
+                (
+                    f"source.location names ${{{match[1]}}}, which is not set",
+                    f"export {match[1]} before the command",
+                )
+            )
         text = environ.get(match[1], "")
         _remember(text)
         # A password that could not stand in a URL as it is was not quoted for one.
@@ -362,16 +393,28 @@ def _impossible(settings: Settings) -> Problems:
             problems.append((what, remedy))
 
     app_ok = re.fullmatch(r"[A-Za-z0-9_-]*", app.app_id) is not None
-    check(app_ok, "cometchat.app_id has other characters than letters, digits, _ and -", "copy it again")
+    check(
+        app_ok,
+        "cometchat.app_id has other characters than letters, digits, _ and -",
+        "copy it again from the CometChat dashboard",
+    )
     problems += _url_problem(app.base_url)
-    check(0 < limits.share <= 1, "limits.share is not between 0 and 1", "0.8 leaves a fifth to the app")
+    check(
+        0 < limits.share <= 1,
+        "limits.share is not between 0 and 1",
+        "for example --set limits.share=0.8, which leaves a fifth to the app",
+    )
     for name in ("core_per_minute", "standard_per_minute", "concurrency"):
         value = getattr(limits, name)
         check(value == "auto" or value > 0, f"limits.{name} is not positive", 'a number above 0, or "auto"')
     for path, number in _numbers("guards", msgspec.to_builtins(settings.guards)):
         check(isfinite(number) and number >= 0, f"{path} is not a number from 0 up", "a large one lets all pass")
-    check(settings.run.keep > 0, "run.keep is not positive", "how many runs to keep, for example 30")
-    check(len(settings.source.delimiter) <= 1, "source.delimiter is not one character", 'for example ";"')
+    check(settings.run.keep > 0, "run.keep is not positive", "for example --set run.keep=30")
+    check(
+        len(settings.source.delimiter) <= 1,
+        "source.delimiter is not one character",
+        "for example --set 'source.delimiter=;'",
+    )
     problems += _since_problems(settings.source.since)
     for name, text in (
         ("source.timeout", settings.source.timeout),

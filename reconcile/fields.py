@@ -62,7 +62,9 @@ def _column(name: str, value: Any, problems: Problems) -> Column | None:
         problems.append((f"fields.{name}: {words_of(error)}", _ENTRY_REMEDY))
         return None
     if path and path[0] == "@private":
-        problems.append((f"{name} is not managed", "it belongs to the service's extensions"))
+        problems.append(
+            (f"{name} is not managed", "take it out of [fields]: it belongs to the service's extensions")
+        )
         return None
     if name == "uid" and not column.made_of.columns:
         problems.append(("fields.uid is the same for every user", "name the column that tells users apart"))

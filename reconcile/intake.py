@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,10 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
     part, kept = view(run)
     changed_by = None if part.since is None else source.since.column
     ledger.source = SourceCounts(location=source.shown, since=part.since, changed_by=changed_by)
-    export = read_export(source, lambda columns: mapping_for(run.settings, columns), now.timestamp(), part.since)
+    last = None if part.since else run.state.baseline()
+    with run.progress.stage("read", last.rows if last else None, "rows") as tick:
+        choose = partial(mapping_for, run.settings)
+        export = read_export(source, choose, now.timestamp(), part.since, on_rows=tick)
     check_mark(run.settings, export.mark)
     ledger.mark = export.mark if part.advances else None
     desired = desire(export.frame, export.mapping, export.ragged)

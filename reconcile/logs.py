@@ -133,8 +133,10 @@ def bind_run(run_id: str) -> None:
     _bound["run_id"] = run_id
 
 
-def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: str = "") -> None:
-    """Set the log up. `form` is console or json; `level` one of debug, info, warning, error."""
+def configure(
+    *, form: str, level: str, stream: TextIO | None = None, run_id: str = "", plain: bool = False
+) -> None:
+    """Set the log up. `form` is console or json; `level` one of debug, info, warning, error; `plain` is without colours."""
     import structlog  # noqa: PLC0415 - an error is told without a log, and soon
 
     stream = stream or sys.stderr
@@ -148,7 +150,7 @@ def configure(*, form: str, level: str, stream: TextIO | None = None, run_id: st
         if form == "json"
         else structlog.processors.format_exc_info,
         _redacted,
-        *_renderers(form, stream),
+        *_renderers(form, stream, plain=plain),
     ]
     structlog.configure(
         processors=processors,
@@ -189,12 +191,12 @@ class _Lossy:
             self._stream.flush()
 
 
-def _renderers(form: str, stream: TextIO) -> Iterable[Any]:
+def _renderers(form: str, stream: TextIO, *, plain: bool) -> Iterable[Any]:
     import structlog  # noqa: PLC0415 - as above
 
     if form == "json":
         return (structlog.processors.JSONRenderer(),)
-    colors = stream.isatty()
+    colors = stream.isatty() and not plain
     return (
         _one_line,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),

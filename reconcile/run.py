@@ -243,6 +243,7 @@ def open_run(
         stack.enter_context(interrupts.heard())
         stack.enter_context(_deadline(interrupts, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
+        progress.watch(gate.spending)
         client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
         stack.callback(client.close)
         folder = RunFolder(run_dir, run_id)
@@ -301,7 +302,10 @@ def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:
 def _see_unmoved(state: State, again: RunRow | None) -> None:
     """See that a run that goes on is still the unfinished one that it was before the locks. Raises: SettingsError."""
     if again is not None and all((row.run_id, row.state) != (again.run_id, again.state) for row in state.runs()):
-        raise SettingsError(f"another process has meanwhile taken up run {again.run_id}", hint="reconcile runs")
+        raise SettingsError(
+            f"another process has meanwhile taken up run {again.run_id}",
+            hint="reconcile runs shows how it goes on",
+        )
 
 
 def _budgets(settings: Settings) -> dict[RateGroup, Budget]:

@@ -22,7 +22,7 @@ from reconcile.core.users import PROFILE_TEXT
 from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
-__all__ = ["Secret", "Settings", "mapping_for", "seconds_of"]
+__all__ = ["Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
 
 # What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
@@ -324,16 +324,17 @@ def mapping_for(settings: Settings, columns: tuple[str, ...]) -> Mapping:
             "no column is mapped to name, and CometChat requires one to create a user",
             hint="say which column it is, for example --map name=full_name",
         )
-    rules = tuple(_rule(name, column) for name, column in mapped.items() if name != "uid")
+    rules = tuple(rule_of(name, column) for name, column in mapped.items() if name != "uid")
     return Mapping(
-        uid=_rule("uid", mapped["uid"]),
+        uid=rule_of("uid", mapped["uid"]),
         rules=rules,
         roles=settings.roles.map,
         keep_empty=settings.policy.empty == "keep",
     )
 
 
-def _rule(name: str, column: Column) -> ColumnRule:
+def rule_of(name: str, column: Column) -> ColumnRule:
+    """Give the rule that a mapping entry stands for; as text it says what the field is made of."""
     kind = ColumnKind(column.type) if name.startswith(METADATA_PREFIX) else ColumnKind.TEXT
     special = {"role": ColumnKind.ROLE, "tags": ColumnKind.TAGS}
     return ColumnRule(name, column.made_of, special.get(name, kind), column.separator, column.transform)

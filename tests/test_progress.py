@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 
@@ -112,6 +113,44 @@ def test_a_terminal_has_a_bar(log: io.StringIO, monkeypatch: pytest.MonkeyPatch,
     assert "changes" in stream.getvalue()
     assert log.getvalue() == ""
     assert "rich" in sys.modules
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 120, 200])
+def test_a_bar_says_how_far_how_fast_how_long_and_what_it_costs(
+    width: int, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one line, whatever the width; what has no room is left out, never how far it is and how long it lasts."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    clock, stream = Clock(), Terminal()
+    progress = make_progress(quiet=False, stream=stream, monotonic=clock)
+    progress.watch(lambda: (0.62, 10_000))
+    work(progress, clock, 5, total=100)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()
+
+    assert max(map(len, lines)) <= width
+    assert any("10/100 changes" in line and "0:45 left" in line for line in lines)
+    assert any("2/s" in line for line in lines) == (width >= 50)
+    assert any("budget 62% of 10,000/min" in line for line in lines) == (width >= 80)
+
+
+def test_a_line_of_the_log_says_what_of_the_budget_is_used(log: io.StringIO) -> None:
+    """Where the requests of a run are counted."""
+    clock = Clock()
+    progress = make_progress(quiet=False, stream=io.StringIO(), monotonic=clock)
+    progress.watch(lambda: (0.5, 500))
+    work(progress, clock, 10)
+
+    assert json.loads(log.getvalue())["budget"] == "50% of 500/min"
+
+
+def test_more_than_was_expected_has_no_time_left(log: io.StringIO) -> None:
+    """A total may be an estimate; nothing lasts less than no time."""
+    clock = Clock()
+    work(make_progress(quiet=False, stream=io.StringIO(), monotonic=clock), clock, 10, total=5)
+    line = json.loads(log.getvalue())
+
+    assert (line["done"], line["total"], line["left_s"]) == (20, None, None)
 
 
 def test_an_error_in_a_stage_comes_through() -> None:

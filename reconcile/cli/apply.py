@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import (
     configured,
@@ -20,7 +21,7 @@ __all__ = ["command"]
 
 
 @click.command("apply")
-@click.argument("run_id", metavar="[RUN]", required=False)
+@click.argument("run_id", metavar="[RUN]", required=False, shell_complete=run_ids())
 @settings_options
 @run_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")

@@ -18,7 +18,9 @@ def confirmation(*, yes: bool) -> Callable[[Any, int], bool]:
     if yes:
         return lambda _header, _left: True
     if not sys.stdin.isatty():
-        raise SettingsError("there is no terminal to ask on", hint="look at: reconcile plan; then: apply --yes")
+        raise SettingsError(
+            "there is no terminal to ask on", hint="look at the plan: reconcile plan; then: reconcile apply --yes"
+        )
     return _ask
 
 

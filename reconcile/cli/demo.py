@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reconcile.cli.ending import say
+from reconcile.cli.ending import is_plain, say
 
 __all__ = ["command", "sample_folder"]
 
@@ -66,6 +66,6 @@ def _settings(folder: Path, sandbox: Any, place: Path) -> Any:
     from reconcile.config import Flags, load  # noqa: PLC0415
     from reconcile.logs import configure  # noqa: PLC0415
 
-    configure(form="console", level="error")
+    configure(form="console", level="error", plain=is_plain())
     values = {("cometchat", "base_url"): sandbox.base_url, ("run", "dir"): str(place)}
     return load(Flags(config=str(folder / "reconcile.toml"), values=values), {})

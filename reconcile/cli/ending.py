@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import sys
 import threading
 import traceback
@@ -14,7 +15,7 @@ import click
 
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 
-__all__ = ["End", "drop_stdout", "ending", "keep_to_ourselves", "say", "show"]
+__all__ = ["End", "columns", "drop_stdout", "ending", "is_plain", "keep_to_ourselves", "lines", "say", "show"]
 
 _SHORTEST_KEY = 8
 
@@ -30,11 +31,25 @@ def say(text: str, *, err: bool = False) -> None:
     """Print words of ours: no secret in them, and nothing that acts on a terminal but our own colours."""
     from reconcile.logs import readable_but_colors, redact  # noqa: PLC0415 - keeps --help light
 
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     shown = readable_but_colors(redact(text))
     # What stderr does not take is lost, as a line of the log is; a result that cannot be told is an error.
     with suppress(OSError) if err else _to_whom_listens():
-        click.echo(shown, err=err, color=False if plain else None)
+        click.echo(shown, err=err, color=False if is_plain() else None)
+
+
+def is_plain() -> bool:
+    """Whether somebody asked for no colours, or the terminal knows none. A pipe gets none anyway."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def columns() -> int:
+    """Give the width of the terminal, from 40 to 200; where there is none, a hundred."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 40), 200) if sys.stdout.isatty() else 100
+
+
+def lines() -> int | None:
+    """Give the lines of the terminal; None where there is none, and no end of room."""
+    return shutil.get_terminal_size((100, 24)).lines if sys.stdout.isatty() else None
 
 
 def show(document: str) -> None:
@@ -69,10 +84,10 @@ def ending(*, as_json: bool) -> Iterator[End]:
     try:
         yield end
     except click.UsageError as error:
-        where = f"\nsee: {error.ctx.command_path} --help" if error.ctx else ""
-        end.code = _tell(((error.format_message(), ""),), ExitCode.USAGE, as_json=as_json, tail=where)
+        hint = f"see: {error.ctx.command_path if error.ctx else 'reconcile'} --help"
+        end.code = _tell(((error.format_message(), hint),), ExitCode.USAGE, as_json=as_json)
     except click.Abort:
-        end.code = _tell((("interrupted", ""),), ExitCode.SIGINT, as_json=as_json)
+        end.code = _tell((("interrupted", "nothing was done; run it again"),), ExitCode.SIGINT, as_json=as_json)
     except ReconcileError as error:
         problems = error.problems if isinstance(error, SettingsError) else ((error.message, error.hint),)
         end.code = _tell(problems, error.exit_code, as_json=as_json)
@@ -85,7 +100,7 @@ def drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: bool, tail: str = "") -> int:
+def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: bool) -> int:
     from reconcile.logs import redact, safe  # noqa: PLC0415 - errors are rare, the log is heavy
 
     # A slip in the flags ends before the settings are read, and with them the key.
@@ -96,8 +111,6 @@ def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: boo
         say(click.style("error: ", fg="red", bold=True) + what, err=True)
         if hint:
             say(f"       {hint}", err=True)
-    if tail:
-        say(tail.strip(), err=True)
     if as_json:
         document = {"exit_code": int(code), "errors": [{"message": what, "hint": hint} for what, hint in shown]}
         show(json.dumps(document, indent=2))

@@ -35,9 +35,11 @@ def command(*, uid: str, yes: bool, **given: Any) -> int:
     if problems:
         raise SettingsError(problems)
     if not yes and not sys.stdin.isatty():
-        raise SettingsError("there is no terminal to ask on", hint="forget UID --yes")
+        raise SettingsError("there is no terminal to ask on", hint="reconcile forget UID --yes")
     if not yes and not click.confirm(f"Erase {safe(uid)} from {safe(settings.run_dir, 500)} for good?", err=True):
-        raise Declined("declined: nothing was erased")
+        raise Declined(
+            "declined: nothing was erased", hint="to erase without the question: reconcile forget UID --yes"
+        )
     found = forget(settings, real_world(environment()), uid)
     if given["as_json"]:
         show(msgspec.json.format(msgspec.json.encode({"exit_code": 0, **msgspec.structs.asdict(found)})).decode())

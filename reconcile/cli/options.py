@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
+from reconcile.cli.completing import files
+from reconcile.cli.ending import is_plain
+
 __all__ = [
     "configured",
     "output_options",
@@ -16,22 +19,38 @@ __all__ = [
     "see_released_early",
     "settings_of",
     "settings_options",
+    "show_option",
     "since_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS = (
-    click.option("--config", metavar="FILE", help="Settings file [default: reconcile.toml where there is one]."),
     click.option(
-        "--source", metavar="FILE|URL", help="The export: .csv .csv.gz .parquet .jsonl, - or a database URL."
+        "--config",
+        metavar="FILE",
+        shell_complete=files,
+        help="Settings file [default: reconcile.toml where there is one].",
+    ),
+    click.option(
+        "--source",
+        metavar="FILE|URL",
+        shell_complete=files,
+        help="The export: .csv .csv.gz .parquet .jsonl, - or a database URL.",
     ),
     click.option("--query", metavar="SQL", help="What to select, where the source is a database."),
     click.option(
         "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Map a column, e.g. name=full_name."
     ),
-    click.option("--run-dir", metavar="DIR", help="Where runs and state are kept [default: runs]."),
-    click.option("--api-key-file", metavar="FILE", help="File with the API key, instead of COMETCHAT_API_KEY."),
+    click.option(
+        "--run-dir", metavar="DIR", shell_complete=files, help="Where runs and state are kept [default: runs]."
+    ),
+    click.option(
+        "--api-key-file",
+        metavar="FILE",
+        shell_complete=files,
+        help="File with the API key, instead of COMETCHAT_API_KEY.",
+    ),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. policy.empty=keep."),
 )
 _OUTPUT = (
@@ -77,6 +96,26 @@ since_option = click.option(
 )
 
 
+class _HowMany(click.ParamType[int]):
+    """A number from 0 up, or `all`."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it. Raises: click.BadParameter."""
+        text = str(value)
+        if text.isascii() and text.isdigit():
+            return min(int(text), sys.maxsize)
+        if text != "all":
+            self.fail(f"{text!r} is neither a number nor all", param, ctx)
+        return sys.maxsize
+
+
+show_option = click.option(
+    "--show", "show_changes", type=_HowMany(), help="Show so many changes of the plan [default: what has room]."
+)
+
+
 def configured(**given: Any) -> Any:
     """
     Set up the log, and bring the flags together with environment and file.
@@ -89,7 +128,7 @@ def configured(**given: Any) -> Any:
     # On a terminal the bar and the summary tell how it goes; a log that is kept wants the stages.
     usual = "warning" if form == "console" else "info"
     level = "error" if given.get("quiet") else "debug" if given.get("verbose") else usual
-    configure(form=form, level=level)
+    configure(form=form, level=level, plain=is_plain())
     return settings_of(**given)
 
 

@@ -12,6 +12,7 @@ from reconcile.cli.options import (
     run_options,
     see_released_early,
     settings_options,
+    show_option,
     since_option,
 )
 
@@ -24,6 +25,7 @@ __all__ = ["command"]
 @click.option("--check", is_flag=True, help="Exit 3 when there is a change in the plan.")
 @since_option
 @release_option
+@show_option
 @output_options
 def command(*, check: bool, release: tuple[str, ...], **given: Any) -> int:
     """Say what would change, and write nothing to CometChat.

@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.ending import show
-from reconcile.cli.options import redact_option, settings_of
+from reconcile.cli.options import redact_option, settings_of, show_option
 
 __all__ = ["command"]
 
 
 @click.command("report")
-@click.argument("run_id", metavar="[RUN]", default="latest")
+@click.argument("run_id", metavar="[RUN]", default="latest", shell_complete=run_ids())
 @click.option("--config", metavar="FILE", help="Settings file [default: reconcile.toml where there is one].")
 @click.option("--run-dir", metavar="DIR", help="Where runs and state are kept [default: runs].")
 @click.option(
@@ -25,7 +26,8 @@ __all__ = ["command"]
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @redact_option
-def command(*, run_id: str, form: str, as_json: bool, redact: bool, **given: Any) -> int:
+@show_option
+def command(*, run_id: str, form: str, as_json: bool, redact: bool, show_changes: int | None, **given: Any) -> int:
     """Show the report of RUN (the newest run without one)."""
     settings = settings_of(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
@@ -40,7 +42,7 @@ def command(*, run_id: str, form: str, as_json: bool, redact: bool, **given: Any
     folder = run_folder(settings.run_dir, run_id)
     path = folder / REPORT_FILES["json" if form == "text" else form]
     if redact:
-        return _hidden(settings.run_dir, folder.resolve().name, form)
+        return _hidden(settings.run_dir, folder.resolve().name, form, show_changes)
     if not path.is_file():
         raise SettingsError(f"there is no {path}", hint="reconcile runs lists what there is")
     if form != "text":
@@ -48,12 +50,12 @@ def command(*, run_id: str, form: str, as_json: bool, redact: bool, **given: Any
         return 0
     shown = msgspec.json.decode(path.read_bytes(), type=Report)
     if shown.redacted:
-        return _hidden(settings.run_dir, shown.run_id, form)
-    tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False)
+        return _hidden(settings.run_dir, shown.run_id, form, show_changes)
+    tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False, show_changes=show_changes)
     return 0
 
 
-def _hidden(run_dir: Path, run_id: str, form: str) -> int:
+def _hidden(run_dir: Path, run_id: str, form: str, show_changes: int | None) -> int:
     """Tell a run without its users, made anew from what the state file and the plan hold."""
     import secrets  # noqa: PLC0415
 
@@ -71,7 +73,7 @@ def _hidden(run_dir: Path, run_id: str, form: str) -> int:
     # A state file that was never asked for its secret has none: then these hashes are of this report alone.
     redactor = Redactor(state.known_salt() or secrets.token_hex(16))
     if form == "text":
-        tell(told.report, folder.path, as_json=False, redactor=redactor)
+        tell(told.report, folder.path, as_json=False, redactor=redactor, show_changes=show_changes)
     else:
         show(printed(told.redacted(redactor), form).decode())
     return 0

@@ -4,16 +4,18 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.ending import say
 from reconcile.cli.options import configured, output_options, settings_options
 
 __all__ = ["command"]
 
 _OVER = frozenset({"finished", "superseded"})
+_UNFINISHED = "command <> 'plan' AND state NOT IN ('finished', 'superseded')"
 
 
 @click.command("resume")
-@click.argument("run_id", metavar="[RUN]", required=False)
+@click.argument("run_id", metavar="[RUN]", required=False, shell_complete=run_ids(_UNFINISHED))
 @settings_options
 @output_options
 def command(*, run_id: str | None, **given: Any) -> int:

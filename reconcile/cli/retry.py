@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import configured, output_options, run_options, settings_options
 
@@ -11,7 +12,7 @@ __all__ = ["command"]
 
 
 @click.command("retry")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=run_ids("command <> 'plan'"))
 @settings_options
 @run_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")

@@ -1,12 +1,14 @@
 """What `plan` and `apply` share: a run from its settings to its summary."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import click
 
-from reconcile.cli.ending import drop_stdout, say, show
+from reconcile.cli.ending import columns, drop_stdout, lines, say, show
 
 __all__ = ["run_and_tell"]
 
@@ -27,7 +29,7 @@ def run_and_tell(
     """
     Open a run, carry `body` out, tell its report, and give its exit code.
 
-    `given` holds the flags `as_json` and `quiet`; `stage` is where the run begins, planning unless it is named;
+    `given` holds the flags `as_json`, `quiet` and, where there is one, `show_changes`; `stage` is where the run begins, planning unless it is named;
     `environ` stands in for the process's own; `again` is an unfinished run that goes on.
     """
     from reconcile.config import environment, require_app, require_since, require_source  # noqa: PLC0415 - keeps --help light
@@ -45,11 +47,14 @@ def run_and_tell(
     if problems:
         raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)
-    progress = make_progress(quiet=given["quiet"], stream=sys.stderr, monotonic=world.monotonic)
+    # A terminal that cannot move its cursor would get a line for each step.
+    stream = None if os.environ.get("TERM") == "dumb" else sys.stderr
+    progress = make_progress(quiet=given["quiet"], stream=stream, monotonic=world.monotonic)
     with open_run(name, settings, options, world, progress, begin, again=again) as run:
         report = body(run)
         try:
-            tell(report, run.folder.path, as_json=given["as_json"], redactor=_redactor(run))
+            redactor, shown = _redactor(run), given.get("show_changes")
+            tell(report, run.folder.path, as_json=given["as_json"], redactor=redactor, show_changes=shown)
         except OSError as error:
             # How the run ended is known, and stays its exit code whoever listens.
             drop_stdout()
@@ -66,8 +71,14 @@ def _redactor(run: Any) -> Any:
     return Redactor(run.state.salt())
 
 
-def tell(report: Any, folder: Any, *, as_json: bool, redactor: Any = None) -> None:
-    """Print a report: as JSON, or as a summary for people; without its users where there is a redactor."""
+def tell(
+    report: Any, folder: Any, *, as_json: bool, redactor: Any = None, show_changes: int | None = None
+) -> None:
+    """
+    Print a report: as JSON, or as a summary for people; without its users where there is a redactor.
+
+    `show_changes`: so many changes of the plan, whatever the screen; without it, what has room there.
+    """
     from reconcile.logs import safe  # noqa: PLC0415
     from reconcile.report import encode_report  # noqa: PLC0415
     from reconcile.report.terminal import render_terminal  # noqa: PLC0415
@@ -78,12 +89,11 @@ def tell(report: Any, folder: Any, *, as_json: bool, redactor: Any = None) -> No
         show(encode_report(report).decode())
         return
     path = folder / "plan.jsonl.gz"
+    is_asked = show_changes is not None
     changes = []
-    if path.exists() and report.outcomes is None:
-        for change in PlanFile(path).changes():
-            changes.append(redactor.change(change) if redactor else change)
-            if len(changes) == _SHOWN_CHANGES:
-                break
+    if path.exists() and (report.outcomes is None or is_asked):
+        first = islice(PlanFile(path).changes(), show_changes if is_asked else _SHOWN_CHANGES)
+        changes = [redactor.change(change) if redactor else change for change in first]
     names = [name for name in ("report.html", "changes.csv", "plan.jsonl.gz") if (folder / name).exists()]
     files = [f"  {click.style(f'{name:<13}', dim=True)} {safe(folder / name, 500)}" for name in names]
-    say(render_terminal(report, changes, files))
+    say(render_terminal(report, changes, files, width=columns(), lines=lines(), shows_all=is_asked))

@@ -4,14 +4,17 @@ from typing import Any
 
 import click
 
+from reconcile.cli.completing import run_ids
 from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import configured, output_options, redact_option, settings_options
 
 __all__ = ["command"]
 
+_WROTE = "command <> 'plan' AND (writes > 0 OR finished_at IS NULL)"
+
 
 @click.command("undo")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=run_ids(_WROTE))
 @settings_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @redact_option

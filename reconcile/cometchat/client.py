@@ -154,7 +154,7 @@ class Client:
             elif not (is_probe and met.verdict.may_pass):  # A probe that fails uses up no attempt.
                 return conclude(met)
         words = f"CometChat refused {THROTTLES} times in a row for the rate"
-        raise DirectoryBusy(words, hint="lower limits.share", status=429)
+        raise DirectoryBusy(words, hint="lower limits.share, and start anew: reconcile apply", status=429)
 
     def _pass(self, request: Request[T], *, settling: bool, may_probe: bool) -> bool:
         """Wait at the gate; True where this request is a probe. Where it may not be, another read is sent as one."""
@@ -214,7 +214,10 @@ class Client:
         return response.status_code, dict(response.headers), body
 
     def _build(self, request: Request[T]) -> httpx.Request:
-        wrong = DirectoryStopped(f"the path {request.path} would leave as another one", hint="report this")
+        wrong = DirectoryStopped(
+            f"the path {request.path} would leave as another one",
+            hint="this is a bug in reconcile: please report it with the lines above",
+        )
         if not _PATH.fullmatch(request.path):
             raise wrong
         client = self._client()

@@ -93,7 +93,8 @@ class Directory:
             if is_sure:
                 return one
         raise DirectoryStopped(
-            "the first page of the list is another one each time it is asked for", hint="check cometchat.base_url"
+            "the first page of the list is another one each time it is asked for",
+            hint="check cometchat.base_url: reconcile doctor",
         )
 
     def pages(self, *, deactivated: bool = False, is_news: IsNews | None = None) -> Iterator[pa.Table]:
@@ -119,7 +120,9 @@ class Directory:
                         unneeded.cancel()
                     return
                 if page.uids.equals(last):
-                    raise DirectoryStopped("the list shows the same page twice", hint="check cometchat.base_url")
+                    raise DirectoryStopped(
+                        "the list shows the same page twice", hint="check cometchat.base_url: reconcile doctor"
+                    )
                 last = page.uids
                 yield page.rows
                 window = min(window * 2, _WINDOW, self._workers)
@@ -242,7 +245,7 @@ class Directory:
         if found is None:
             raise DirectoryStopped(
                 f"{request.method} {request.path}: CometChat says that this does not exist",
-                hint="check cometchat.base_url, app_id and region",
+                hint="check cometchat.base_url, app_id and region: reconcile doctor",
             )
         return found
 

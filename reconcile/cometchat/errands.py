@@ -31,7 +31,10 @@ class Errands(threading.local):
     def check(self, what: str, reserve_s: float) -> None:
         """Refuse to begin a request that has no time left, but for a reserve. Raises: DirectoryBusy."""
         if (self.left_s or 0.0) <= reserve_s:
-            raise DirectoryBusy(f"{what}: {WIRE_S:.0f} s on the wire were not enough", hint="run again later")
+            raise DirectoryBusy(
+                f"{what}: {WIRE_S:.0f} s on the wire were not enough",
+                hint="run it again later; what was begun is finished by: reconcile resume",
+            )
 
     def spend(self, seconds: float) -> None:
         """Note a time on the wire."""

@@ -178,6 +178,13 @@ class Gate:
         """Give the requests a minute that the app may send by the answers' word; None where they did not say."""
         return {group: budget.limit for group, budget in self._budgets.items()}
 
+    def spending(self) -> tuple[float, float]:
+        """Give the share (0 to 1) of the last minute's limit that we used, and the limit, of the group that is nearest to it."""
+        with self._state:
+            now = self._monotonic()
+            spent = [budget.spent(now) for budget in self._budgets.values()]
+        return max((sent / limit, limit) for sent, limit in spent)
+
     def is_learnt(self, group: RateGroup) -> bool:
         """Whether the group's limit is known rather than assumed."""
         return self._budgets[group].is_learnt

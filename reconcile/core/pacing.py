@@ -79,6 +79,12 @@ class Budget:
             self._foreign.popleft()
         return self._foreign[0][1] if self._foreign else 0.0
 
+    def spent(self, now_s: float) -> tuple[int, float]:
+        """Give the requests that we sent in the last minute, and the limit that holds or is assumed."""
+        self._forget(now_s)
+        limit = self.limit if self.limit is not None else self.fixed
+        return len(self._sent), limit if limit is not None else ASSUMED_LIMIT
+
     def wait_s(self, now_s: float) -> float:
         """Give the seconds until the next slot; 0 when it is free."""
         wait, most = self.next_s - now_s, ceil(self.most)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from reconcile.cometchat.wire import PAGE_SIZE
 from reconcile.core.changes import class_counts, list_changes, without_stuck
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.forecast import bases_of
@@ -86,7 +87,7 @@ def _compare(
         freshness=freshness(run, ledger.source.as_of),
         forgotten=run.state.forgotten,
     )
-    with run.progress.stage("fetch", None, "users") as tick:
+    with run.progress.stage("fetch", _expected(run, desired, only), "users") as tick:
         fetched = NOTHING if is_quiet else fetch(directory, comparison, sample, tick, only=only)
     hidden = _fields_of(desired, fetched.hidden) | uncompared
     # Of the few users of a retry each was looked at, so those outside the source are known too.
@@ -109,6 +110,19 @@ def _compare(
         ledger.notes += protection_notes(findings)
     ledger.cautions += newer_cautions(findings, updates=updates)
     return findings, fetched
+
+
+def _expected(run: Run, desired: Desired, only: Collection[str] | None) -> int | None:
+    """
+    Estimate how many users will be looked at; None where no full run did so yet.
+
+    What the last one saw is the best that is known: the service's own number is not to be believed.
+    """
+    wanted = len(desired.users) if only is None else len(only)
+    seen = last_bases(run).seen_active
+    # Where its pages would be more than the users that are wanted, each of these is asked for.
+    is_by_uid = only is not None or (seen is not None and seen > PAGE_SIZE * wanted)
+    return wanted if is_by_uid else seen
 
 
 def _fields_of(desired: Desired, groups: frozenset[str]) -> frozenset[str]:

@@ -1,11 +1,12 @@
 """What every plan has: its header, the bases of its guards, and the file that it is written to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconcile.core.forecast import action_counts, forecast
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict
 from reconcile.core.plan import Change, PlanHeader, PlanSource
 from reconcile.ledger import Ledger
+from reconcile.progress import Tick
 from reconcile.run import Run
 from reconcile.store.planfile import PlanFile, write_plan
 
@@ -40,13 +41,21 @@ def header_of(
 
 def seal(run: Run, ledger: Ledger, header: PlanHeader, changes: Iterable[Change]) -> PlanFile:
     """Write the plan, and enter it. Raises: StateError; AssertionError where it has not what the guards counted."""
-    written = write_plan(run.folder.plan, header, changes)
     counted = {verdict.guard: verdict.measured for verdict in header.guards}
+    due = sum(number for name, number in header.counts.items() if name != "held")
+    with run.progress.stage("plan", due, "changes") as tick:
+        written = write_plan(run.folder.plan, header, _told(changes, tick))
     if any(written[kind] != counted[kind] for kind in GuardClass):
         raise AssertionError(f"the plan has {dict(written)} changes where {counted} were counted")
     made = PlanFile(run.folder.plan)
     ledger.note_plan(made)
     return made
+
+
+def _told(changes: Iterable[Change], tick: Tick) -> Iterator[Change]:
+    for change in changes:
+        yield change
+        tick(1)
 
 
 def last_bases(run: Run) -> Bases:

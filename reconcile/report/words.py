@@ -9,7 +9,17 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, plain
 from reconcile.core.report import Report, command_in
 
-__all__ = ["REMEDIES", "Task", "change_words", "count_rows", "duration", "share_words", "shown_value", "tasks"]
+__all__ = [
+    "REMEDIES",
+    "Task",
+    "change_parts",
+    "change_words",
+    "count_rows",
+    "duration",
+    "share_words",
+    "shown_value",
+    "tasks",
+]
 
 Rows = list[tuple[str, str]]
 REMEDIES = {
@@ -93,19 +103,24 @@ def share_words(forecast: Mapping[str, Any]) -> str:
 
 def change_words(change: Change) -> str:
     """Say one change in a line: `name "Bob" -> "Robert"`."""
+    return ", ".join(change_parts(change))
+
+
+def change_parts(change: Change) -> list[str]:
+    """Say one change field by field."""
     before, after = plain(change.before), plain(change.after)
     match change.action:
         case Action.CREATE:
-            return ", ".join(f"{name} {shown_value(value)}" for name, value in after.items())
+            return [f"{name} {shown_value(value)}" for name, value in after.items()]
         case Action.UPDATE:
-            return ", ".join(
+            return [
                 f"{name} {shown_value(before.get(name))} -> {shown_value(after[name])}" for name in change.fields
-            )
+            ]
         case Action.REACTIVATE:
             is_foreign = change.guard_class is GuardClass.REACTIVATE_FOREIGN
-            return "active again, though another hand switched it off" if is_foreign else "active again"
+            return ["active again, though another hand switched it off" if is_foreign else "active again"]
         case Action.DEACTIVATE:
-            return "not in the source"
+            return ["not in the source"]
 
 
 def shown_value(value: Any) -> str:

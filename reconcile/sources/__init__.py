@@ -15,9 +15,10 @@ from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 
-__all__ = ["Choose", "Export", "read_columns", "read_export"]
+__all__ = ["Choose", "Export", "OnRows", "read_export"]
 
 Choose = Callable[[tuple[str, ...]], Mapping]
+OnRows = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +41,30 @@ class Export:
     mark: str | None = None
 
 
-def read_export(source: Source, choose: Choose, now_unix_s: float, since: str | None = None) -> Export:
+def read_export(
+    source: Source,
+    choose: Choose,
+    now_unix_s: float,
+    since: str | None = None,
+    *,
+    on_rows: OnRows = lambda _rows: None,
+) -> Export:
     """
     Read the whole export, or what a database has from `since` on.
 
-    `choose` makes the mapping once the columns are known.
+    `choose` makes the mapping once the columns are known; `on_rows` is told of every piece that was read.
     Raises: SourceError when it cannot be read whole; SettingsError from `choose`.
     """
     as_of = _as_of(source)
     if source.is_database:
         from reconcile.sources.sql import read_sql  # noqa: PLC0415 - SQLAlchemy only where it is asked for
 
-        export = read_sql(source, choose, now_unix_s, since)
+        export = read_sql(source, choose, now_unix_s, on_rows, since)
     else:
         from reconcile.sources.files import read_file  # noqa: PLC0415 - as above, for the file formats
 
-        export = read_file(source, choose, now_unix_s)
+        export = read_file(source, choose, now_unix_s, on_rows)
     return export if as_of is None else replace(export, as_of_unix_s=as_of)
-
-
-class _Seen(Exception):
-    """The columns are known; nothing more is to be read."""
-
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
-
-
-def read_columns(source: Source) -> tuple[str, ...]:
-    """Give the columns of an export. Raises: SourceError when it cannot be opened."""
-
-    def stop(columns: tuple[str, ...]) -> Mapping:
-        raise _Seen(columns)
-
-    try:
-        read_export(source, stop, 0)
-    except _Seen as seen:
-        return seen.columns
-    raise AssertionError("every reader asks which columns are wanted")
 
 
 def _as_of(source: Source) -> int | None:

@@ -5,8 +5,12 @@ A row of another width, or with a quote that is not doubled, is quarantined with
 of the file is accounted for by a record, and a quote that swallows lines is found.
 """
 
+import csv
+import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,16 +22,18 @@ import pyarrow.csv as pacsv
 
 from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, joined
 from reconcile.errors import SourceError
+from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export
+from reconcile.sources import Choose, Export, OnRows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.header import QUOTE_HINT, take_header
 from reconcile.sources.quotes import Quoting
 from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream, count_lines
 
-__all__ = ["read_delimited"]
+__all__ = ["read_delimited", "sample_delimited"]
 
 _BLOCK = 4 * CHUNK  # text that is read in one go
+_ODD_DELIMITERS = (":", "^", "~")  # what a header does not show: each may well stand in a name
 _LINE_ENDS = (10, 13)
 _EMBEDDED = r"\r\n|\r|\n"
 
@@ -35,7 +41,9 @@ _EMBEDDED = r"\r\n|\r|\n"
 pa.enable_signal_handlers(False)  # noqa: FBT003 - Arrow's own signature
 
 
-def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *, is_gzip: bool) -> Export:
+def read_delimited(
+    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, *, is_gzip: bool
+) -> Export:
     """Read delimited text; `source_row` is the physical line that a record starts on. Raises: SourceError."""
     name = "standard input" if source.location == "-" else source.location
     stream = TextStream(raw, name=name, encoding=source.encoding, is_gzip=is_gzip)
@@ -45,8 +53,31 @@ def read_delimited(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *,
     check_columns(f"{name}:{header.line}", columns, mapping, delimiter=delimiter)
     wanted = {column: columns.index(column) for column in mapping.columns}
     table = _CsvTable(name, len(columns), wanted, delimiter, first_line=header.line_below)
-    frame = table.read(stream)
+    frame = table.read(stream, on_rows)
     return Export(frame, mapping, columns, tuple(table.ragged), stream.sha256, as_of, stream.notes)
+
+
+def sample_delimited(source: Source, raw: BinaryIO, count: int, *, is_gzip: bool) -> Sample:
+    """Read the header and at most `count` rows of its width. Raises: SourceError."""
+    name = "standard input" if source.location == "-" else source.location
+    stream = TextStream(raw, name=name, encoding=source.encoding, is_gzip=is_gzip)
+    header = take_header(stream, source.delimiter)
+    columns, delimiter, guessed = header.columns, header.delimiter, ""
+    if len(columns) == 1 and not source.delimiter:
+        guessed = next((odd for odd in _ODD_DELIMITERS if odd in columns[0]), "")
+    if guessed:
+        columns, delimiter = tuple(cell.strip() for cell in columns[0].split(guessed)), guessed
+    text = b""
+    while len(text) < CHUNK and (chunk := stream.read()):
+        text += chunk
+    rows: list[tuple[str, ...]] = []
+    if len(text) >= CHUNK:  # the last line may go on
+        text = text[: text.rfind(b"\n") + 1 or None]
+    lines = io.StringIO(text.decode(), newline="")
+    with suppress(csv.Error):  # a run would say more about it
+        records = (tuple(row) for row in csv.reader(lines, delimiter=delimiter))
+        rows += islice((row for row in records if len(row) == len(columns)), count)
+    return Sample(columns, tuple(rows), delimiter=guessed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +113,14 @@ class _CsvTable:
         self._quoting = Quoting(delimiter)
         self._line = first_line
 
-    def read(self, stream: TextStream) -> pd.DataFrame:
+    def read(self, stream: TextStream, on_rows: OnRows) -> pd.DataFrame:
         """Read all rows. Raises: SourceError."""
         empty = {name: pa.array([], pa.string()) for name in self._wanted} | {SOURCE_ROW: pa.array([], pa.int64())}
         parts, rest = [pa.table(empty)], b""
         for block in _blocks(stream):
             part, rest = self._take(b"".join((rest, *block)))
             parts.append(part)
+            on_rows(len(part))
         if rest:
             parts.append(self._take_last(rest))
         return joined(parts)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reconcile.errors import SourceError
+from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export
-from reconcile.sources.delimited import read_delimited
-from reconcile.sources.tables import read_json_lines, read_parquet
+from reconcile.sources import Choose, Export, OnRows
+from reconcile.sources.delimited import read_delimited, sample_delimited
+from reconcile.sources.tables import read_json_lines, read_parquet, sample_json_lines, sample_parquet
 
-__all__ = ["read_file"]
+__all__ = ["read_file", "sample_file"]
 
 
 _OPEN_HINTS = {
@@ -29,30 +30,51 @@ _OPEN_HINTS = {
 }
 
 
-def read_file(source: Source, choose: Choose, now_unix_s: float) -> Export:
+def read_file(source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows) -> Export:
     """Read a file by the ending of its name; `-` is CSV on standard input. Raises: SourceError."""
     with ExitStack() as stack:
         if source.location == "-":
-            return read_delimited(source, _standard_input(), choose, int(now_unix_s), is_gzip=False)
+            return read_delimited(source, _standard_input(), choose, int(now_unix_s), on_rows, is_gzip=False)
         path = Path(source.location)
         raw = stack.enter_context(_open(path))
         before = os.fstat(raw.fileno())
         as_of = int(before.st_mtime)
-        export = _read_format(source, path, raw, choose, as_of)
+        export = _read_format(source, path, raw, choose, as_of, on_rows)
         _check_unchanged(path, before)
         return export
 
 
-def _read_format(source: Source, path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Export:
+def sample_file(source: Source, count: int) -> Sample:
+    """Read the columns and at most `count` rows of a file. Raises: SourceError."""
+    if source.location == "-":
+        return sample_delimited(source, _standard_input(), count, is_gzip=False)
+    path = Path(source.location)
+    suffix, is_gzip = _format(path)
+    with _open(path) as raw:
+        match suffix:
+            case ".parquet":
+                return sample_parquet(path, raw, count)
+            case ".jsonl" | ".ndjson":
+                return sample_json_lines(source, raw, count, is_gzip=is_gzip)
+            case _:
+                return sample_delimited(source, raw, count, is_gzip=is_gzip)
+
+
+def _format(path: Path) -> tuple[str, bool]:
+    """Give the ending that says what a file is, and whether it is packed."""
     name = path.name.lower()
-    is_gzip = name.endswith(".gz")
-    match Path(name.removesuffix(".gz")).suffix:
+    return Path(name.removesuffix(".gz")).suffix, name.endswith(".gz")
+
+
+def _read_format(source: Source, path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows) -> Export:
+    suffix, is_gzip = _format(path)
+    match suffix:
         case ".parquet":
-            return read_parquet(path, raw, choose, as_of)
+            return read_parquet(path, raw, choose, as_of, on_rows)
         case ".jsonl" | ".ndjson":
-            return read_json_lines(source, raw, choose, as_of, is_gzip=is_gzip)
+            return read_json_lines(source, raw, choose, as_of, on_rows, is_gzip=is_gzip)
         case _:
-            return read_delimited(source, raw, choose, as_of, is_gzip=is_gzip)
+            return read_delimited(source, raw, choose, as_of, on_rows, is_gzip=is_gzip)
 
 
 def _standard_input() -> BinaryIO:
@@ -72,7 +94,9 @@ def _open(path: Path) -> BinaryIO:
         hint = _OPEN_HINTS.get(error.errno or 0, "check the path and the disk it is on")
         raise SourceError(f"the export {path} cannot be read: {error.strerror}", hint=hint) from None
     except ValueError as error:
-        raise SourceError(f"the export {str(path)!r} cannot be read: {error}", hint="check the path") from None
+        raise SourceError(
+            f"the export {str(path)!r} cannot be read: {error}", hint="name a path without it: --source FILE"
+        ) from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

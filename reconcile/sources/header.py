@@ -45,10 +45,13 @@ def take_header(stream: TextStream, delimiter: str) -> Header:
 
 def _check_is_there(name: str, line: int, text: str) -> None:
     if not text:
-        raise SourceError(f"{name} is empty", hint="an empty export changes nobody; look at what wrote it")
+        raise SourceError(
+            f"{name} is empty", hint="an empty export changes nobody; look at what wrote it, and write it again"
+        )
     if not text.strip():
         raise SourceError(
-            f"{name}:{line} is empty, where the names of the columns have to stand", hint="look at what wrote it"
+            f"{name}:{line} is empty, where the names of the columns have to stand",
+            hint="look at what wrote it, and write it again",
         )
 
 

@@ -7,6 +7,7 @@ a module of its own.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,13 +21,14 @@ from reconcile.core.normal import json_text
 from reconcile.core.watermark import Highest
 from reconcile.errors import SettingsError, SourceError
 from reconcile.logs import remember_secret
+from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export
+from reconcile.sources import Choose, Export, OnRows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.cursor import Ask, Open, Stream
 from reconcile.sources.values import Write
 
-__all__ = ["read_sql"]
+__all__ = ["bears_secret", "read_sql", "sample_sql", "tables_query"]
 
 # By the name that a URL begins with; a driver that it names after a + is as good as ours.
 _MODULES = {
@@ -36,6 +38,14 @@ _MODULES = {
     "mariadb": "mysql",
     "sqlite": "sqlite",
 }
+_TABLES = {
+    "postgresql": (
+        "select case when table_schema = current_schema() then '' else table_schema || '.' end || table_name"
+        " from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema') order by 1"
+    ),
+    "mysql": "select table_name from information_schema.tables where table_schema = database() order by 1",
+    "sqlite": "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%' order by 1",
+}
 # A shorter one may be part of any word; it is taken out of what a database says, and of nothing else.
 _TELLING = 8
 _CUT = re.compile(r"[@/?#]")  # where a URL would be cut
@@ -43,12 +53,53 @@ _PORT = re.compile(r"\d*/")
 _SMALL = 50  # batches to a piece of a column
 
 
-def read_sql(source: Source, choose: Choose, now_unix_s: float, since: str | None = None) -> Export:
+def read_sql(
+    source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows, since: str | None = None
+) -> Export:
     """
     Read the query or the table, or its part from `since` on; `source_row` counts its rows from 1.
 
     Raises: SourceError; SettingsError where a part is asked of a database that is not known.
     """
+    with _opened(source, since) as (ask, stream):
+        mapping = choose(stream.columns)
+        check_columns(source.shown, stream.columns, mapping, since=source.since.column)
+        as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
+        highest = Highest(as_of, has_types=stream.has_types, since=since)
+        columns = _read(ask, stream, mapping, highest, on_rows)
+    rows = pa.array(range(1, len(next(iter(columns.values()))) + 1), pa.int64())
+    notes = tuple(_mark_notes(ask, highest))
+    frame = as_frame({**columns, SOURCE_ROW: rows})
+    return Export(frame, mapping, stream.columns, (), None, as_of, notes, highest.mark)
+
+
+def sample_sql(source: Source, count: int) -> Sample:
+    """Read the columns and at most `count` rows of the query or the table. Raises: SourceError."""
+    with _opened(source) as (ask, stream):
+        rows = stream.fetch()[:count]
+        cells = [
+            _texts(ask, name, [row[at] for row in rows], stream.writers[at]).to_pylist()
+            for at, name in enumerate(stream.columns)
+        ]
+    return Sample(stream.columns, tuple(zip(*cells, strict=True)))
+
+
+def tables_query(source: Source) -> str:
+    """Give the query that names the tables of a database; empty where its kind is unknown. Raises: SourceError."""
+    return _TABLES.get(_MODULES.get(_url(source).get_backend_name(), ""), "")
+
+
+def bears_secret(source: Source) -> bool:
+    """Whether the URL holds what may not stand in a file; one that cannot be read may."""
+    try:
+        return any(Ask.of(source, _url(source)).secrets())
+    except SourceError:
+        return True
+
+
+@contextmanager
+def _opened(source: Source, since: str | None = None) -> Iterator[tuple[Ask, Stream]]:
+    """Begin a read, and remember what nobody is to see of the URL. Raises: SourceError."""
     ask = Ask.of(source, _url(source), since)
     for secret in ask.secrets():
         if len(secret.reveal()) >= _TELLING:
@@ -57,17 +108,9 @@ def read_sql(source: Source, choose: Choose, now_unix_s: float, since: str | Non
         with _opener(ask)(ask) as stream:
             if not stream.columns:
                 raise SourceError(f"{source.shown}: the query gives no columns", hint="select the mapped columns")
-            mapping = choose(stream.columns)
-            check_columns(source.shown, stream.columns, mapping, since=source.since.column)
-            as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
-            highest = Highest(as_of, has_types=stream.has_types, since=since)
-            columns = _read(ask, stream, mapping, highest)
+            yield ask, stream
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _unusable(ask, error) from None
-    rows = pa.array(range(1, len(next(iter(columns.values()))) + 1), pa.int64())
-    notes = tuple(_mark_notes(ask, highest))
-    frame = as_frame({**columns, SOURCE_ROW: rows})
-    return Export(frame, mapping, stream.columns, (), None, as_of, notes, highest.mark)
 
 
 def _url(source: Source) -> URL:
@@ -112,7 +155,9 @@ def _unusable(ask: Ask, error: Exception) -> SourceError:
     )
 
 
-def _read(ask: Ask, stream: Stream, mapping: Mapping, highest: Highest) -> dict[str, pa.ChunkedArray]:
+def _read(
+    ask: Ask, stream: Stream, mapping: Mapping, highest: Highest, on_rows: OnRows
+) -> dict[str, pa.ChunkedArray]:
     """Give the mapped columns as text, and show `highest` the column by which changes are known."""
     mark_at = stream.columns.index(ask.source.since.column) if ask.source.since.column else None
     at = {name: stream.columns.index(name) for name in mapping.columns}
@@ -124,6 +169,7 @@ def _read(ask: Ask, stream: Stream, mapping: Mapping, highest: Highest) -> dict[
             columns[name].add(_texts(ask, name, [row[i] for row in rows], writers[name]))
         if mark_at is not None:
             highest.add(_marks(stream, mark_at, rows))
+        on_rows(len(rows))
     return {labels[name]: column.whole() for name, column in columns.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,14 +19,15 @@ from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_fra
 from reconcile.core.mapping import Mapping
 from reconcile.core.normal import json_text
 from reconcile.errors import SourceError
+from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export
+from reconcile.sources import Choose, Export, OnRows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.foreign import foreign_kind
 from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream
 from reconcile.sources.values import as_text
 
-__all__ = ["read_json_lines", "read_parquet"]
+__all__ = ["read_json_lines", "read_parquet", "sample_json_lines", "sample_parquet"]
 
 _ROWS = 65_536
 # Uids that count upwards, packed as well as can be, take a tenth of a byte each.
@@ -36,7 +38,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 
 
-def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Export:
+def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows) -> Export:
     """Read a Parquet file; `source_row` counts its rows from 1. Raises: SourceError."""
     _check_kind(path, raw)
     with _readable(path):
@@ -46,7 +48,7 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
     if rows > max(_FEW_ROWS, _ROWS_A_BYTE * os.fstat(raw.fileno()).st_size):
         raise SourceError(
             f"{path} claims {rows:,} rows in so few bytes: they cannot have a uid each",
-            hint="look at what wrote it",
+            hint="look at what wrote it, and write it again",
         )
     mapping = choose(columns)
     check_columns(str(path), columns, mapping)
@@ -55,10 +57,31 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int) -> Expor
     with _readable(path):
         # In this thread: Arrow's own would still ask for bytes after an error.
         batches = file.iter_batches(_ROWS, columns=list(labels), use_threads=False)
-        table = _joined(list(labels.values()), (_as_text(batch, labels) for batch in batches))
+        table = _joined(list(labels.values()), (_as_text(batch, labels) for batch in _told(batches, on_rows)))
     columns_of = {name: table[name] for name in table.column_names}
     frame = as_frame({**columns_of, SOURCE_ROW: pa.array(range(1, len(table) + 1), pa.int64())})
     return Export(frame, mapping, columns, (), _digest(raw), as_of)
+
+
+def _told(batches: Iterable[pa.RecordBatch], on_rows: OnRows) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        on_rows(batch.num_rows)
+
+
+def sample_parquet(path: Path, raw: BinaryIO, count: int) -> Sample:
+    """Read the columns and at most `count` rows. Raises: SourceError."""
+    _check_kind(path, raw)
+    with _readable(path):
+        file = pq.ParquetFile(raw)
+        columns = tuple(file.schema_arrow.names)
+        # One that is there twice cannot be asked for by its name.
+        labels = {name: name for name in columns if columns.count(name) == 1}
+        batch = next(file.iter_batches(count, columns=list(labels), use_threads=False), None)
+        cells = {} if batch is None else _as_text(batch, labels).to_pydict()
+    empty = [None] * (0 if batch is None else batch.num_rows)
+    rows = zip(*(cells.get(name, empty) for name in columns), strict=True)
+    return Sample(columns, tuple(rows))
 
 
 def _digest(raw: BinaryIO) -> str:
@@ -109,7 +132,9 @@ def _as_text(batch: pa.RecordBatch, labels: dict[str, str]) -> pa.Table:
     return pa.table(texts)
 
 
-def read_json_lines(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *, is_gzip: bool) -> Export:
+def read_json_lines(
+    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, *, is_gzip: bool
+) -> Export:
     """
     Read one JSON object a line; `source_row` is the line. Numbers keep the text that they are written in.
 
@@ -128,8 +153,16 @@ def read_json_lines(source: Source, raw: BinaryIO, choose: Choose, as_of: int, *
     mapping = choose(columns)
     check_columns(source.location, columns, mapping)
     rows = lines()
-    frame = rows.read(mapping)
+    frame = rows.read(mapping, on_rows)
     return Export(frame, mapping, columns, tuple(rows.ragged), rows.stream.sha256, as_of, rows.stream.notes)
+
+
+def sample_json_lines(source: Source, raw: BinaryIO, count: int, *, is_gzip: bool) -> Sample:
+    """Read at most `count` objects; the columns are the keys of these. Raises: SourceError."""
+    stream = TextStream(raw, name=source.location, encoding=source.encoding, is_gzip=is_gzip, may_be_json=True)
+    found = [row for _, _, row in islice(_JsonLines(stream).objects(), count)]
+    columns = tuple(dict.fromkeys(key for row in found for key in row))
+    return Sample(columns, tuple(tuple(_cell(row.get(name)) for name in columns) for row in found))
 
 
 class _JsonLines:
@@ -142,7 +175,7 @@ class _JsonLines:
     def keys(self) -> tuple[str, ...]:
         """Give all keys that occur. Raises: SourceError when there is no object at all."""
         keys: dict[str, None] = {}
-        for _, _, row in self._objects():
+        for _, _, row in self.objects():
             keys.update(dict.fromkeys(row))
             if len(keys) > _KEYS:
                 raise SourceError(
@@ -151,14 +184,14 @@ class _JsonLines:
                 )
         return tuple(keys)
 
-    def read(self, mapping: Mapping) -> pd.DataFrame:
+    def read(self, mapping: Mapping, on_rows: OnRows) -> pd.DataFrame:
         """Read the mapped keys of all lines."""
         names = mapping.columns
         labels = tuple(mapping.label(name, is_json=True) for name in names)
         cells = [(name, _cell if label == name else _json_cell) for name, label in zip(names, labels, strict=True)]
         parts = [_part(labels, [])]
         rows: list[tuple[int, list[str | None]]] = []
-        for line, text, row in self._objects():
+        for line, text, row in self.objects():
             doubled = _doubled(text, row, names)
             if doubled:
                 self._set_aside(line, f"the key {doubled!r} is there twice")
@@ -166,10 +199,12 @@ class _JsonLines:
             rows.append((line, [cell(row.get(name)) for name, cell in cells]))
             if len(rows) == _ROWS:
                 parts.append(_part(labels, rows))
+                on_rows(len(rows))
                 rows = []
         return joined([*parts, _part(labels, rows)])
 
-    def _objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
+    def objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
+        """Give each object with its line and text. Raises: SourceError."""
         some = False
         for line, text in _lines(self.stream):
             if not some and text.lstrip().startswith(b"["):

@@ -37,12 +37,16 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         if path.is_symlink():
-            raise StateError(f"{path} is a link, and output is not written through links", hint="remove it")
+            raise StateError(
+                f"{path} is a link, and output is not written through links",
+                hint="remove the link, and run it again",
+            )
         aside.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise StateError(
-            f"{path} cannot be written: {error.strerror}", hint="check the disk's space and the rights"
+            f"{path} cannot be written: {error.strerror}",
+            hint="see that the disk has room and that this user may write there, and run it again",
         ) from error
     finally:
         with suppress(OSError):
@@ -96,7 +100,8 @@ class RunFolder:
         try:
             if self.path.is_symlink():
                 raise StateError(
-                    f"{self.path} is a link, and output is not written through links", hint="remove it"
+                    f"{self.path} is a link, and output is not written through links",
+                    hint="remove the link, and run it again",
                 )
             self.path.mkdir(mode=0o700, exist_ok=True)
             for aside in self.path.glob(".*"):
@@ -106,7 +111,8 @@ class RunFolder:
             link.replace(self._run_dir / "latest")
         except OSError as error:
             raise StateError(
-                f"the run's folder {self.path} cannot be made: {error.strerror}", hint="check the disk and rights"
+                f"the run's folder {self.path} cannot be made: {error.strerror}",
+                hint="see that the disk has room and that this user may write there, and run it again",
             ) from error
 
     def reserve(self, size: int) -> None:
@@ -122,7 +128,7 @@ class RunFolder:
             self.release()
             raise StateError(
                 f"there are no {size >> 10:,} KiB for the report in {self.path}: {error.strerror}",
-                hint="make room",
+                hint="make room there, and run it again",
             ) from error
 
     def release(self) -> None:

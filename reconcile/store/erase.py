@@ -57,7 +57,8 @@ def erase(path: Path, uid: str, salt: str, at: str) -> int:
             return count
     except sqlite3.Error as error:
         raise StateError(
-            f"the state file {path} cannot be written: {error}", hint="check disk and rights"
+            f"the state file {path} cannot be written: {error}",
+            hint="see that the disk has room and that this user may write there, and run it again",
         ) from error
 
 

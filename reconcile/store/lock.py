@@ -53,7 +53,10 @@ def _take(path: Path, stack: ExitStack) -> None:
             hint=f"wait for it to end; the lock is {path}, and the system frees it when its process dies",
         ) from None
     except OSError as error:
-        raise StateError(f"the lock {path} cannot be taken: {error.strerror}", hint="check the rights") from None
+        raise StateError(
+            f"the lock {path} cannot be taken: {error.strerror}",
+            hint="see that this user may write there, and run it again",
+        ) from None
     stack.callback(lock.release)
 
 

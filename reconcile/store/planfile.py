@@ -81,7 +81,7 @@ class PlanFile:
                 change = decode_change(line)
             except msgspec.DecodeError as error:
                 raise PlanError(
-                    f"line {number} of {self.path} is no change: {error}", hint="make a new one"
+                    f"line {number} of {self.path} is no change: {error}", hint="make a new one: reconcile plan"
                 ) from None
             yield change
 
@@ -120,7 +120,8 @@ class PlanFile:
             )
         if header.format != PLAN_FORMAT:
             raise PlanError(
-                f"{self.path} has plan format {header.format}, not {PLAN_FORMAT}", hint="make a new one"
+                f"{self.path} has plan format {header.format}, not {PLAN_FORMAT}",
+                hint="make a new one: reconcile plan",
             )
         return header, count
 

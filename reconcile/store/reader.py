@@ -17,7 +17,9 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import RawObject
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change
+from reconcile.core.report import Report
 from reconcile.core.tombstones import forgotten_among
+from reconcile.core.trend import Flapping, Turn, turn_of
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
@@ -53,6 +55,26 @@ class StateReader:
             " json_extract(report, '$.source.since') FROM runs ORDER BY run_id DESC LIMIT ?"
         )
         return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
+
+    def turns(self, limit: int) -> list[Turn]:
+        """Give the newest runs with what their reports say, newest first; none where there is no state file."""
+        sql = (
+            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes, report"
+            " FROM runs ORDER BY run_id DESC LIMIT ?"
+        )
+        return [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
+
+    def flapped(self, limit: int) -> list[Flapping]:
+        """Give the users to whom the newest runs wrote one value more than once, most often first."""
+        sql = (
+            "SELECT i.uid, f.key, count(DISTINCT i.run_id) FROM intents i"
+            " JOIN outcomes o ON o.run_id = i.run_id AND o.seq = i.seq AND o.outcome = 'applied', json_each(i.after) f"
+            # Only whom two runs are about: in the first run everybody is written once.
+            " WHERE i.uid IN (SELECT uid FROM outcomes GROUP BY uid HAVING count(DISTINCT run_id) > 1)"
+            " AND i.run_id >= (SELECT min(run_id) FROM (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?))"
+            " GROUP BY i.uid, f.key, f.value HAVING count(DISTINCT i.run_id) > 1 ORDER BY 3 DESC, 1, 2"
+        )
+        return [Flapping(*row) for row in self._rows(sql, limit)]
 
     def outcomes(self, run_id: str) -> Iterator[tuple[int, Settled]]:
         """Give the outcomes of a run with the number of their change, in plan order."""
@@ -235,5 +257,14 @@ class StateReader:
                 yield from connection.execute(sql, values)
         except sqlite3.Error as error:
             raise StateError(
-                f"the state file {self.path} cannot be read: {error}", hint="check the disk"
+                f"the state file {self.path} cannot be read: {error}",
+                hint="look at the disk; where the file is broken, put back a copy, or name a new --run-dir",
             ) from error
+
+
+def _report(text: str | None) -> Report | None:
+    """Read a report of any version; one that this version does not understand says nothing."""
+    try:
+        return msgspec.json.decode(text, type=Report) if text else None
+    except msgspec.DecodeError:
+        return None

@@ -47,7 +47,8 @@ class State(StateReader):
             self._bind(app_id)
         except (sqlite3.Error, OSError) as error:
             raise StateError(
-                f"the state file {path} cannot be opened: {error}", hint="check disk and rights"
+                f"the state file {path} cannot be opened: {error}",
+                hint="see that the disk has room and that this user may write there, and run it again",
             ) from error
         self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Future[None] | None] | None] = (
             queue.SimpleQueue()
@@ -70,7 +71,8 @@ class State(StateReader):
         if version > SCHEMA_VERSION:
             self._connection.close()
             raise SettingsError(
-                f"the state file {self.path} is of a newer version ({version})", hint="update reconcile"
+                f"the state file {self.path} is of a newer version ({version})",
+                hint="install the version that wrote it, or a newer one",
             )
         if version == 0:
             self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

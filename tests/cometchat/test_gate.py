@@ -62,6 +62,16 @@ def test_slots_are_evenly_spaced() -> None:
     ]
 
 
+def test_what_is_spent_is_told_of_the_group_that_is_nearest_to_its_limit() -> None:
+    """The other one has room."""
+    clock = Clock()
+    gate = a_gate(clock, core=60, standard=600)
+    entered(gate, clock, CORE, 3)
+    entered(gate, clock, STANDARD, 6)
+
+    assert gate.spending() == (0.05, 60.0)
+
+
 def test_idle_time_is_not_saved_up() -> None:
     """After a pause the pace is the same as before it."""
     clock = Clock()

@@ -112,6 +112,17 @@ def test_we_and_a_neighbour_together_stay_within_the_limit(limit: int, foreign: 
     assert fullest_window(times) <= max(limit * 0.98 - limit * foreign, limit * 0.05) + 2
 
 
+def test_what_was_spent_is_that_of_the_last_minute() -> None:
+    """Beside the limit that holds: learnt, else set, else assumed."""
+    assumed, fixed, learnt = Budget(0.8), Budget(0.8, fixed=60.0), Budget(0.8, fixed=60.0)
+    burst(assumed, 10)
+    learnt.observe(0.0, 1000.0, None)
+
+    assert assumed.spent(5.0) == (10, ASSUMED_LIMIT)
+    assert assumed.spent(62.0) == (0, ASSUMED_LIMIT)
+    assert (fixed.spent(0.0), learnt.spent(0.0)) == ((0, 60.0), (0, 1000.0))
+
+
 def test_requests_are_evenly_spaced() -> None:
     """Bursts lose against small buckets on the other side."""
     times = burst(Budget(0.5, limit=120), 50)

@@ -33,6 +33,12 @@ ELSEWHERE = {
 }
 # What a page takes for granted.
 BEFORE = {
+    "first-run.md": [
+        "rm reconcile.toml",
+        "printf 'id^name\\n1^Ann\\n' > export.csv",
+        "python -c \"import sqlite3; sqlite3.connect('users.db').execute('create table users (id, name)')\"",
+        "export DATABASE_URL=sqlite:///users.db",
+    ],
     "guards.md": ["export RECONCILE_POLICY__DEACTIVATED=reactivate", "reconcile plan"],
     "held.md": ["reconcile apply --yes --quiet --set 'guards.update={ percent = 0, floor = 0 }'  # exit code 5"],
 }

@@ -246,13 +246,29 @@ def test_a_report_is_shown_again_in_any_form(shell: Shell, drifted: Sandbox, for
 
 
 def test_runs_lists_the_newest_first(shell: Shell, drifted: Sandbox) -> None:
-    """What ran, how it ended, and in what words."""
+    """What ran, how it ended, what it found, and how long it took."""
     ids = [shell("plan", "--json").json["run_id"] for _ in range(2)]
     rows = shell("runs", "--json").json["runs"]
+    shown = shell("runs").out
 
-    assert {row["run_id"] for row in rows} == set(ids)
-    assert [row["run_id"] for row in rows] == sorted((row["run_id"] for row in rows), reverse=True)
-    assert ids[0] in shell("runs").out
+    assert [row["run_id"] for row in rows] == sorted(ids, reverse=True)
+    assert all(run_id in shown for run_id in ids)
+    assert {row["drift"] for row in rows} == {100}
+    assert all(row["planned"] >= 104 and row["seconds"] >= 0 and row["failed"] is None for row in rows)
+    assert "drift  ██  100 -> 100" in shown
+    assert len(shell("runs", "--limit", "1", "--json").json["runs"]) == 1
+
+
+def test_runs_names_the_users_that_flap(bare: Shell, sandbox: Sandbox) -> None:
+    """Somebody else writes another name every day, and the job puts it back every night."""
+    bare.write("users.csv", _rows(2))
+    for _ in range(3):
+        bare("apply", "--yes")
+        sandbox.load_users([{**sandbox.users()["u0"], "name": "Somebody"}])
+    found = bare("runs", "--json").json["flapping"]
+
+    assert found == [{"uid": "u0", "field": "name", "runs": 3}]
+    assert "1 user flaps" in bare("runs").out
 
 
 def test_old_runs_are_let_go(shell: Shell, drifted: Sandbox) -> None:

@@ -7,8 +7,9 @@ import pytest
 from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
-from reconcile.sources import read_columns, read_export
+from reconcile.sources import read_export
 from reconcile.sources.cursor import BATCH
+from reconcile.sources.sample import read_sample
 from tests.builders import a_mapping
 from tests.databases import PostgreSQL, Server
 from tests.sources.builders import NOW, cells, read
@@ -69,7 +70,7 @@ def test_postgresql_is_read_by_our_own_driver(postgresql: PostgreSQL, scheme: st
     """Whichever the URL names: it was written for somebody else."""
     url = with_users(postgresql).replace("postgresql:", f"{scheme}{driver}:")
 
-    assert read_columns(Source(location=url, table="users")) == ("id", "full_name")
+    assert read_sample(Source(location=url, table="users")).columns == ("id", "full_name")
 
 
 @pytest.mark.parametrize("scheme", ["mysql", "mariadb", "mysql+mysqldb", "mariadb+mariadbconnector"])
@@ -78,7 +79,7 @@ def test_mariadb_is_read_by_our_own_driver(mariadb: Server, scheme: str) -> None
     mariadb.execute("create table users (id int, full_name int)")
     url = mariadb.url().replace("mariadb:", f"{scheme}:")
 
-    assert read_columns(Source(location=url, table="users")) == ("id", "full_name")
+    assert read_sample(Source(location=url, table="users")).columns == ("id", "full_name")
 
 
 def test_many_rows_of_a_server_come_in_batches_and_lose_nothing(server: Server) -> None:
