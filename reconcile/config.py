@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
@@ -23,7 +24,7 @@ from reconcile.core.watermark import is_value
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
 from reconcile.logs import remember_secret
-from reconcile.settings import MAPPABLE, Secret, Settings, Since, seconds_of
+from reconcile.settings import MAPPABLE, Notify, Secret, Settings, Since, seconds_of
 
 __all__ = [
     "Flags",
@@ -56,8 +57,10 @@ _PATHS = (
     ("cometchat", "ca_file"),
 )
 _ELSEWHERE = re.compile(r"://|^\$\{\w+\}")  # a location that is no path beside the file
+_VARIABLE = re.compile(r"\$\{\w+\}")
+_ADDRESSES = frozenset(Notify.__struct_fields__) - {"when"}
 _UNQUOTED = re.compile(r"[@:/?#\[\]\s]")
-_SHORTEST_SECRET = 8
+_SHORTEST_SECRET, _SHORTEST_TOKEN = 8, 16
 _LOOKS_LIKE_A_KEY = re.compile(r"[0-9A-Fa-f]{32,}")
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
@@ -85,13 +88,17 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     _remember(environ.get("COMETCHAT_API_KEY", ""))
     path = flags.config or environ.get("RECONCILE_CONFIG") or _default_file()
     tree = _read_file(path, problems) if path else {}
+    problems += _open_addresses(tree, str(path))
     _overlay(tree, _from_environment(environ))
     for (section, key), value in flags.values.items():
         _put(tree, (section, *key.split(".")), value)
     for pair in flags.sets:
-        _overlay(tree, _from_pair(pair, problems))
+        given = _from_pair(pair, problems)
+        problems += _open_addresses(given, "--set")
+        _overlay(tree, given)
     settings = _build(tree, flags.maps, environ, problems)
     problems += _impossible(settings)
+    problems += _impossible_addresses(settings, environ)
     if problems:
         raise SettingsError(problems)
     return msgspec.structs.replace(settings, file=path or "")
@@ -159,6 +166,18 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
 
     Raises: SettingsError when there is none, its file cannot be read, or it stands in another setting too.
     """
+    text = _key_text(settings, environ)
+    # Settings are written down with every run.
+    written = msgspec.json.encode(msgspec.structs.replace(settings, notify=Notify())).decode()
+    if len(text) >= _SHORTEST_SECRET and text in written:
+        raise SettingsError(
+            "the API key stands in a setting that is no place for it",
+            hint="take it out of flags and settings file, make a new key, and export that as COMETCHAT_API_KEY",
+        )
+    return Secret(text)
+
+
+def _key_text(settings: Settings, environ: Mapping[str, str]) -> str:
     named = settings.cometchat.api_key_file or environ.get("COMETCHAT_API_KEY_FILE", "")
     credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "apikey"
     if named or credential.is_file():
@@ -185,13 +204,7 @@ def api_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
             "the API key has characters that no key has",
             hint="copy it again from the CometChat dashboard, whole and as one line",
         )
-    if len(text) >= _SHORTEST_SECRET and text in msgspec.json.encode(settings).decode():
-        # Settings are written down with every run.
-        raise SettingsError(
-            "the API key stands in a setting that is no place for it",
-            hint="take it out of flags and settings file, make a new key, and export that as COMETCHAT_API_KEY",
-        )
-    return Secret(text)
+    return text
 
 
 def _default_file() -> str | None:
@@ -297,8 +310,9 @@ def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], proble
     parts: dict[str, Any] = {
         name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
     }
-    location = expand(parts["source"].location, environ, problems)
+    location = expand("source.location", parts["source"].location, environ, problems)
     parts["source"] = msgspec.structs.replace(parts["source"], location=location)
+    parts["notify"] = _with_addresses(parts["notify"], environ, problems)
     parts["fields"] = read_fields(tree.get("fields"), maps, problems)
     return Settings(**parts)
 
@@ -340,7 +354,15 @@ def _convert(value: Any, info: msgspec.structs.FieldInfo) -> Any:
         value = {**msgspec.to_builtins(info.default), **given}
     if info.type is str:
         value = _as_text(value)
-    return msgspec.convert(value, info.type, strict=not isinstance(value, str))
+    if info.type == tuple[Secret, ...] and isinstance(value, str):
+        value = [value]
+    return msgspec.convert(value, info.type, strict=not isinstance(value, str), dec_hook=_hidden)
+
+
+def _hidden(kind: type, value: Any) -> Any:
+    if kind is not Secret or not isinstance(value, str):
+        raise ValueError("an address is a text")
+    return Secret(value)
 
 
 def _as_text(value: Any) -> Any:
@@ -355,8 +377,8 @@ def _shown(default: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def expand(location: str, environ: Mapping[str, str], problems: Problems) -> str:
-    """Put environment values in the place of ${NAME} in a database URL, or of the whole of it."""
+def expand(key: str, location: str, environ: Mapping[str, str], problems: Problems) -> str:
+    """Put environment values in the place of ${NAME} in a URL, or of the whole of it."""
     if not _ELSEWHERE.search(location):
         return location
 
@@ -364,7 +386,7 @@ def expand(location: str, environ: Mapping[str, str], problems: Problems) -> str
         if match[1] not in environ:
             problems.append(
                 (
-                    f"source.location names ${{{match[1]}}}, which is not set",
+                    f"{key} names ${{{match[1]}}}, which is not set",
                     f"export {match[1]} before the command",
                 )
             )
@@ -375,6 +397,28 @@ def expand(location: str, environ: Mapping[str, str], problems: Problems) -> str
         return quote(text, safe="") if is_password and _UNQUOTED.search(text) else text
 
     return re.sub(r"\$\{(\w+)\}", value, location)
+
+
+def _with_addresses(notify: Notify, environ: Mapping[str, str], problems: Problems) -> Notify:
+    """Put environment values into the addresses of [notify]; one for Apprise may hold several, an empty one is none."""
+    single: dict[str, Secret] = {}
+    several: list[Secret] = []
+    for name, address in notify.addresses:
+        text = expand(f"notify.{name}", address.reveal(), environ, problems).strip()
+        _remember_address(text)
+        if name == "apprise":
+            several += map(Secret, text.split())
+        elif text:
+            single[name] = Secret(text)
+    return Notify(when=notify.when, apprise=tuple(several), **single)
+
+
+def _remember_address(text: str) -> None:
+    """Have the address taken out of what is said, and what looks like a token in it; a plain word stays."""
+    _remember(text)
+    for part in re.split(r"[/?&=@:\s]+", text):
+        if len(part) >= _SHORTEST_TOKEN and re.search(r"\d", part):
+            _remember(part)
 
 
 def _remember(secret: str) -> None:
@@ -398,7 +442,7 @@ def _impossible(settings: Settings) -> Problems:
         "cometchat.app_id has other characters than letters, digits, _ and -",
         "copy it again from the CometChat dashboard",
     )
-    problems += _url_problem(app.base_url)
+    problems += _url_problem("cometchat.base_url", app.base_url, "send the key")
     check(
         0 < limits.share <= 1,
         "limits.share is not between 0 and 1",
@@ -454,23 +498,62 @@ def _refusal(read: Callable[[], object], name: str) -> Problems:
     return []
 
 
-def _url_problem(url: str) -> Problems:
+def _url_problem(key: str, url: str, act: str, *, may_ask: bool = False) -> Problems:
+    """Say what is wrong with a URL; `act` is what would be unprotected. `may_ask` allows a query string."""
     if not url:
         return []
-    remedy = "https://..., or http:// to this machine for the sandbox"
-    if _NO_URL.search(url):
-        return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
+    remedy = "https://..., or http:// to this machine"
+    parts = "scheme, host, port, path and query" if may_ask else "scheme, host, port and path"
+    if _NO_URL.search(url.replace("?", "", 1) if may_ask else url):
+        return [(f"{key} is more than {parts}", remedy)]
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
+        split = urlsplit(url)
+        host = split.hostname or ""
+        _ = split.port
     except ValueError:
-        return [("cometchat.base_url is not a URL", remedy)]
-    if "@" in parts.netloc or not host:
-        return [("cometchat.base_url is more than scheme, host, port and path", remedy)]
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return [(f"{key} is not a URL", remedy)]
+    if "@" in split.netloc or not host:
+        return [(f"{key} is more than {parts}", remedy)]
+    if split.scheme == "https" or (split.scheme == "http" and _is_loopback(host)):
         return []
-    return [("cometchat.base_url would send the key unprotected", remedy)]
+    return [(f"{key} would {act} unprotected", remedy)]
+
+
+def _open_addresses(tree: Tree, where: str) -> Problems:
+    """Refuse addresses of [notify] that stand where others read them: whoever has one may write there."""
+    notify = tree.get("notify")
+    found: Problems = []
+    for name, value in (notify if isinstance(notify, dict) else {}).items():
+        texts = value if isinstance(value, list) else [value]
+        for text in (text for text in texts if isinstance(text, str) and name in _ADDRESSES):
+            if text and not _VARIABLE.search(text):
+                _remember_address(text)
+                variable = f"RECONCILE_NOTIFY__{name.upper()}"
+                remedy = f'write "${{NAME}}" and export NAME, or export {variable}'
+                found.append((f"notify.{name} is a secret, and stands in {where} as it is", remedy))
+    return found
+
+
+def _impossible_addresses(settings: Settings, environ: Mapping[str, str]) -> Problems:
+    """Addresses that nothing may be sent to."""
+    if not settings.notify.addresses:
+        return []
+    problems: Problems = []
+    for name, address in settings.notify.addresses:
+        if name != "apprise":
+            problems += _url_problem(f"notify.{name}", address.reveal(), "travel", may_ask=True)
+        elif "://" not in address.reveal():
+            problems.append(("notify.apprise has an entry that is no Apprise URL", "for example mailtos://..."))
+    if settings.notify.apprise and find_spec("apprise") is None:
+        words = "notify.apprise needs the package apprise, which is not installed"
+        problems.append((words, "pip install 'cometchat-reconcile[notify]', or: pip install apprise"))
+    try:
+        key = _key_text(settings, environ)
+    except SettingsError:
+        return problems  # Said when a run is opened.
+    if any(key in address.reveal() for _, address in settings.notify.addresses):
+        problems.append(("the API key stands in an address of [notify]", "it is for CometChat alone; take it out"))
+    return problems
 
 
 def _is_loopback(host: str) -> bool:

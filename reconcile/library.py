@@ -20,6 +20,7 @@ from reconcile.core.plan import plain
 from reconcile.core.report import Report
 from reconcile.errors import ExitCode, NotDone, SettingsError
 from reconcile.logs import configure_for_host
+from reconcile.notify import telling
 from reconcile.progress import make_progress
 from reconcile.run import Options, Run, Stage, Step, open_run, real_world
 from reconcile.settings import Settings
@@ -212,12 +213,15 @@ def _carry_out(
     stage: Stage,
     environ: Mapping[str, str] | None,
 ) -> Result:
-    reads_source, expects_rows = stage.step is Step.PLANNING, options.expect_rows is not None
-    problems = require_app(settings) + (require_source(settings) if reads_source else [])
-    problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
-    if problems:
-        raise SettingsError(problems)
     world = real_world(environment() if environ is None else environ)
-    progress = make_progress(quiet=False, stream=None, monotonic=world.monotonic)
-    with open_run(command, settings, options, world, progress, stage) as run:
-        return Result(body(run), run.folder.path)
+    with telling(command, settings, world, lambda _words: None) as told:
+        reads_source, expects_rows = stage.step is Step.PLANNING, options.expect_rows is not None
+        problems = require_app(settings) + (require_source(settings) if reads_source else [])
+        problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
+        if problems:
+            raise SettingsError(problems)
+        progress = make_progress(quiet=False, stream=None, monotonic=world.monotonic)
+        with open_run(command, settings, options, world, progress, stage) as run:
+            told.run_id = run.id
+            told.report = body(run)
+    return Result(told.report, run.folder.path)

@@ -32,7 +32,7 @@ from reconcile.errors import ExitCode, SettingsError
 from reconcile.interrupts import Interrupts
 from reconcile.logs import bind_run, remember_secret
 from reconcile.progress import Progress
-from reconcile.settings import Settings, seconds_of
+from reconcile.settings import Notify, Settings, seconds_of
 from reconcile.store.artifacts import RunFolder, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
@@ -328,7 +328,8 @@ def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
     """
     Give the settings and options that a run was started with.
 
-    Where it stands comes from today, and so do secrets: a database URL was recorded without its password.
+    Where it stands and whom it tells come from today, and so do secrets: a database URL was recorded without its
+    password.
     Raises: SettingsError where another version recorded what this one does not understand.
     """
     try:
@@ -340,12 +341,15 @@ def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
     recorded = found.settings
     app = msgspec.structs.replace(recorded.cometchat, api_key_file=today.cometchat.api_key_file)
     source = today.source if today.source.shown == recorded.source.shown else recorded.source
-    return msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run), found.options
+    recorded = msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run, notify=today.notify)
+    return recorded, found.options
 
 
 def _recorded(settings: Settings, options: Options) -> str:
     shown = msgspec.structs.replace(
-        settings, source=msgspec.structs.replace(settings.source, location=settings.source.shown)
+        settings,
+        source=msgspec.structs.replace(settings.source, location=settings.source.shown),
+        notify=Notify(),
     )
     return msgspec.json.encode(_Recorded(shown, options)).decode()
 

@@ -77,7 +77,7 @@ def begin(wanted: Wanted, environ: Mapping[str, str]) -> Draft:
         delimiter=wanted.delimiter,
         encoding=wanted.encoding,
     )
-    source = msgspec.structs.replace(written, location=expand(written.location, environ, problems))
+    source = msgspec.structs.replace(written, location=expand("source.location", written.location, environ, problems))
     if problems:
         raise SettingsError(problems)
     app_id = wanted.app_id if wanted.app_id is not None else environ.get("COMETCHAT_APP_ID", "")
@@ -99,7 +99,7 @@ def begin(wanted: Wanted, environ: Mapping[str, str]) -> Draft:
 
 def tables_in(location: str, environ: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
     """Give the tables of a database, and the one that looks like the users; none for a file. Raises: SourceError."""
-    source = Source(expand(location, environ, []))
+    source = Source(expand("source.location", location, environ, []))
     tables = tables_of(source) if source.is_database else ()
     return tables, _likely(tables)
 
@@ -362,4 +362,11 @@ dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
 metrics = ""               # a file for Prometheus' node exporter, such as "/var/lib/node_exporter/reconcile.prom"
+
+[notify]                   # addresses are secrets: only ${NAME} may stand here, and NAME in the environment
+# ping = "${PING_URL}"     # Healthchecks style: /start is added at the start, /fail where the exit code is not 0
+# ping_start = "${...}"    # or one by one, for other monitors; also ping_success, ping_failure
+# webhook = "${WEBHOOK_URL}"   # gets the run in short, as JSON
+# apprise = ["${APPRISE_URL}"] # mail, chat and so on; needs: pip install apprise
+when = "changes"           # the two above when a run ends otherwise than the one before; or "always"
 """

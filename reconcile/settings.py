@@ -22,7 +22,7 @@ from reconcile.core.users import PROFILE_TEXT
 from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
-__all__ = ["Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
+__all__ = ["Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
 
 # What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
@@ -235,6 +235,27 @@ class Run(msgspec.Struct, frozen=True):
     metrics: str = ""
 
 
+class Notify(msgspec.Struct, frozen=True):
+    """Who is told how a run went. Each address is a secret: whoever has its path may write there."""
+
+    ping: Secret | None = None
+    ping_start: Secret | None = None
+    ping_success: Secret | None = None
+    ping_failure: Secret | None = None
+    webhook: Secret | None = None
+    apprise: tuple[Secret, ...] = ()
+    when: Literal["changes", "always"] = "changes"
+
+    @property
+    def addresses(self) -> tuple[tuple[str, Secret], ...]:
+        """Every address that is set, with its key."""
+        named = (("apprise", address) for address in self.apprise)
+        single = (
+            (name, getattr(self, name)) for name in self.__struct_fields__ if name not in {"apprise", "when"}
+        )
+        return (*((name, address) for name, address in single if address is not None), *named)
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything that was said. Made by `reconcile.config.load`."""
 
@@ -246,6 +267,7 @@ class Settings(msgspec.Struct, frozen=True):
     guards: Guards = Guards()
     limits: Limits = Limits()
     run: Run = Run()
+    notify: Notify = Notify()
     file: str = ""
 
     def declared(self, mapping: Mapping) -> dict[str, str]:

@@ -114,8 +114,9 @@ def _publish(run: Run, report: Report) -> None:
         last, last_whole = (
             max((row.finished_at for row in rows if row.finished_at), default=None) for rows in (good, whole)
         )
+        budget = {str(group): rate for group, rate in run.gate.rates().items()}
         with replacing(Path(run.settings.run.metrics), mode=0o644) as file:
-            file.write(render_metrics(report, last, last_whole).encode())
+            file.write(render_metrics(report, last, last_whole, budget).encode())
     except StateError as error:
         log.error("metrics.not_written", message=error.message, hint=error.hint)
 

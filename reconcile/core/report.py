@@ -24,6 +24,7 @@ __all__ = [
     "SourceCounts",
     "broken_laws",
     "command_in",
+    "ended_without_report",
     "headline",
     "verdict_of",
 ]
@@ -263,6 +264,12 @@ _VERDICTS = {
     ExitCode.SIGINT: "interrupted",
     ExitCode.SIGTERM: "interrupted",
 }
+
+
+def ended_without_report(code: ExitCode) -> tuple[str, str]:
+    """Name, in one word and in one line, the end of what wrote no report."""
+    verdict = _VERDICTS[code]
+    return verdict, "reconcile met a bug; see the log." if code is ExitCode.BUG else f"Did not run ({verdict})."
 
 
 def headline(

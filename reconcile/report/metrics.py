@@ -17,14 +17,18 @@ Labels = Mapping[str, str]
 _Family = tuple[str, str, list[tuple[Labels, float | None]]]
 
 
-def render_metrics(report: Report, last_success: str | None, last_whole: str | None) -> str:
+def render_metrics(
+    report: Report, last_success: str | None, last_whole: str | None, budget: Mapping[str, float]
+) -> str:
     """
-    Give the file; `last_success` is when a run of this kind last ended with exit code 0 (ISO 8601), and `last_whole`
-    when one did that read all of the source.
+    Give the file.
+
+    `last_success` is when a run of this kind last ended with exit code 0 (ISO 8601), and `last_whole` when one did
+    that read all of the source; `budget` the requests a minute that were ours, by rate group.
     """
     own = {"app_id": report.app_id}
     lines: list[str] = []
-    for name, help_, samples in _families(report, last_success, last_whole):
+    for name, help_, samples in _families(report, last_success, last_whole, budget):
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
             lines += [f"# HELP reconcile_{name} {help_}", f"# TYPE reconcile_{name} gauge"]
@@ -32,7 +36,9 @@ def render_metrics(report: Report, last_success: str | None, last_whole: str | N
     return "\n".join(lines) + "\n"
 
 
-def _families(report: Report, last_success: str | None, last_whole: str | None) -> Iterator[_Family]:
+def _families(
+    report: Report, last_success: str | None, last_whole: str | None, budget: Mapping[str, float]
+) -> Iterator[_Family]:
     began, ended = _unix(report.started_at), _unix(report.finished_at)
     info = {"run_id": report.run_id, "command": report.command, "verdict": report.verdict}
     yield "run_info", "The last run; its labels say which, and how it ended.", [(info, 1)]
@@ -57,10 +63,11 @@ def _families(report: Report, last_success: str | None, last_whole: str | None) 
     yield "changes", "Changes by what became of them.", _by("outcome", report.outcomes or {})
     sent = {"core": report.requests.core, "standard": report.requests.standard}
     yield "requests", "Requests that left, by rate group.", _by("group", sent)
+    yield "budget_per_minute", "Requests a minute that the run could send, by rate group.", _by("group", budget)
     yield "throttled", "Answers that said the rate limit was reached.", [({}, report.requests.throttled)]
 
 
-def _by(label: str, counts: Mapping[str, int | None]) -> list[tuple[Labels, float | None]]:
+def _by(label: str, counts: Mapping[str, float | None]) -> list[tuple[Labels, float | None]]:
     return [({label: name}, count) for name, count in counts.items()]
 
 

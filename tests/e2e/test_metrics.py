@@ -54,6 +54,7 @@ def test_the_metrics_say_what_the_report_says(shell: Shell, drifted: Sandbox, pr
         assert {key: found[f"reconcile_{name}", key] for key in known} == known
     assert found["reconcile_planned_changes", "create"] == report["plan"]["create"] > 0
     assert found["reconcile_requests", "core"] == report["requests"]["core"]
+    assert found["reconcile_budget_per_minute", "core"] > 0
     ended = datetime.fromisoformat(report["finished_at"]).timestamp()
     assert found["reconcile_last_run_timestamp_seconds",] == ended
     assert (found.get(("reconcile_last_success_timestamp_seconds",)) == ended) is (result.code == 0)
@@ -104,6 +105,6 @@ def test_metrics_that_cannot_be_written_end_nothing(shell: Shell, drifted: Sandb
 
 def test_labels_are_escaped() -> None:
     """Whatever the app is called, it stays one label of one line."""
-    found = samples(render_metrics(a_report('a"b\\c\nd'), None, None))
+    found = samples(render_metrics(a_report('a"b\\c\nd'), None, None, {}))
 
     assert found["reconcile_exit_code",] == 4
