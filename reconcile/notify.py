@@ -106,7 +106,7 @@ def _messages(notify: Notify, summary: Summary) -> dict[str, Send]:
     if notify.webhook is not None:
         sends["webhook"] = partial(_send, notify.webhook, redact(msgspec.json.encode(summary).decode()).encode())
     for number, address in enumerate(notify.apprise, 1):
-        sends[f"apprise, address {number}"] = partial(_hand_over, address, summary)
+        sends[f"apprise, address {number}"] = _courier(address, summary)
     return sends
 
 
@@ -184,21 +184,27 @@ def _judged(status: int) -> str:
     return f"it answered {status}" + (", and redirects are not followed" if status // 100 == 3 else "")
 
 
-def _hand_over(address: Secret, summary: Summary) -> str:
-    """Have Apprise deliver the message, in two tries."""
+def _courier(address: Secret, summary: Summary) -> Send:
+    """Get Apprise ready to deliver. Loading its hundred ways takes a second or more, which is not delivering's."""
     # It writes parts of addresses into its log.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    import apprise  # noqa: PLC0415 - an extra
+    try:
+        import apprise  # noqa: PLC0415 - an extra
 
-    courier = apprise.Apprise()
-    if not courier.add(address.reveal()):
-        return "Apprise cannot use this address"
+        courier = apprise.Apprise()
+        if not courier.add(address.reveal()):
+            return lambda: "Apprise cannot use this address"
+        kind = apprise.NotifyType.FAILURE if summary.exit_code else apprise.NotifyType.SUCCESS
+    except Exception as error:  # noqa: BLE001 - it runs the code of many others
+        words = f"Apprise is broken ({type(error).__name__})"
+        return lambda: words
     title, text = map(redact, said(summary))
-    kind = apprise.NotifyType.FAILURE if summary.exit_code else apprise.NotifyType.SUCCESS
-    for _ in range(TRIES):
-        if courier.notify(body=text, title=title, notify_type=kind):
-            return ""
-    return "Apprise could not deliver it"
+
+    def deliver() -> str:
+        tries = (courier.notify(body=text, title=title, notify_type=kind) for _ in range(TRIES))
+        return "" if any(tries) else "Apprise could not deliver it"
+
+    return deliver
 
 
 def _known(memory: Path) -> dict[str, Known]:

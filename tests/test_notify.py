@@ -56,7 +56,7 @@ def test_a_run_pings_at_its_start_and_at_its_end(job: Shell, ear: Ear) -> None:
     assert ear.paths() == ["/ping/c0ffee/start", "/ping/c0ffee"]
 
     night(job, "--source", "absent.csv", code=6)
-    assert ear.paths()[:2] == ["/ping/c0ffee/start", "/ping/c0ffee/fail"]
+    assert [path for path in ear.paths() if "hook" not in path] == ["/ping/c0ffee/start", "/ping/c0ffee/fail"]
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "resume", "retry", "undo"])
@@ -69,7 +69,8 @@ def test_every_command_that_has_a_run_pings(job: Shell, ear: Ear, sandbox: Sandb
     elif command != "plan":
         night(job)
     ear.paths()
-    argv = {"plan": [], "apply": ["--yes"], "resume": []}.get(command, ["latest", "--yes"])
+    run_id = (job.folder / "runs" / "latest").resolve().name
+    argv = {"plan": [], "apply": ["--yes"], "resume": []}.get(command, [run_id, "--yes"])
     result = job(command, *argv)
 
     assert result.code == 0, (result.out, result.err)
@@ -192,7 +193,7 @@ def test_the_functions_tell_as_the_commands_do(job: Shell, ear: Ear, capsys: pyt
     """And print nothing."""
     ear.status = lambda path: 403 if "hook" in path else 200
     assert apply_function(settings={"source.location": "absent.csv"}).report.exit_code == 6
-    assert ear.paths() == ["/ping/c0ffee/start", "/ping/c0ffee/fail", "/hook?token=c0ffee"]
+    assert sorted(ear.paths()) == ["/hook?token=c0ffee", "/ping/c0ffee/fail", "/ping/c0ffee/start"]
     with pytest.raises(SettingsError):
         apply_function(environ={"COMETCHAT_APP_ID": "demo", "RECONCILE_NOTIFY__PING": f"{ear.url}/p"})
     assert ear.paths() == ["/p/start", "/p/fail"]
@@ -226,7 +227,8 @@ def test_a_refusal_is_tried_again_where_that_may_help(job: Shell, ear: Ear, stat
 
     assert result.code == 0
     assert f"notify.webhook failed: it answered {status}" in result.err
-    assert ear.paths()[2:] == ["/hook?token=c0ffee"] * tries
+    assert ear.paths().count("/hook?token=c0ffee") == tries
+    assert "/elsewhere" not in ear.paths()
 
 
 def test_a_server_that_is_silent_is_not_waited_for(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,14 +246,14 @@ def test_a_server_that_is_silent_is_not_waited_for(job: Shell, ear: Ear, monkeyp
 
 def test_a_server_that_drips_is_not_waited_for(job: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time, and the answer never."""
-    monkeypatch.setattr(notify, "LONGEST_S", 0.5)
+    monkeypatch.setattr(notify, "LONGEST_S", 0.6)
     with socket.create_server(("127.0.0.1", 0)) as server:
         # Nobody accepts: the kernel takes the connection, and nothing ever comes back.
         monkeypatch.setenv("RECONCILE_NOTIFY__PING", f"http://127.0.0.1:{server.getsockname()[1]}/p")
         result = job("apply", "--yes")
 
     assert result.code == 0
-    assert result.err.count("no end within 0 s") == 2
+    assert result.err.count("failed: no end within 1 s") == 2
 
 
 def test_what_is_remembered_can_be_lost(job: Shell, ear: Ear) -> None:
@@ -363,7 +365,7 @@ def test_an_address_comes_from_a_variable(job: Shell, ear: Ear, monkeypatch: pyt
     [
         ("http://hc.example/c0ffee", "would travel unprotected"), ("ftp://hc.example/c0ffee", "would travel unprotected"),
         ("https://user:c0ffee@hc.example/", "is more than scheme"), ("https://hc.example/c0ffee d", "is more than scheme"),
-        ("https://hc.example\\@evil.example/c0ffee", "is more than scheme"), ("c0ffee", "would travel unprotected"),
+        ("https://hc.example\\@evil.example/c0ffee", "is more than scheme"), ("c0ffee", "is more than scheme"),
         ("https://hc.example/#c0ffee", "is more than scheme"), ("https://[c0ffee/", "is not a URL"),
     ],
 )  # fmt: skip
@@ -391,15 +393,18 @@ def test_a_run_that_goes_on_tells_those_of_today(
     monkeypatch.setenv("RECONCILE_NOTIFY__PING", f"{ear.url}/today")
     assert job("resume").code == 0
 
-    assert ear.paths() == ["/today/start", "/today", "/hook?token=c0ffee"]
+    assert sorted(ear.paths()) == ["/hook?token=c0ffee", "/today", "/today/start"]
 
 
 # Apprise
 
 apprise = pytest.mark.skipif(find_spec("apprise") is None, reason="apprise is an extra: pip install apprise")
+# One of its many parts uses a module that Python gives up.
+quietly = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @apprise
+@quietly
 def test_apprise_delivers_what_changed(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     """To each address, and where one does not take it the note says which; the others do not hear it twice."""
     place = ear.url.removeprefix("http://")
@@ -421,10 +426,11 @@ def test_apprise_delivers_what_changed(job: Shell, ear: Ear, monkeypatch: pytest
     night(job, "--source", "absent.csv", code=6)
     assert ear.paths() == ["/ping/c0ffee/start", "/ping/c0ffee/fail"]
     night(job)
-    assert ear.heard[-1].path.startswith(("/one", "/two"))
+    assert [path for path in ear.paths() if path.startswith("/one")] == ["/one"]
 
 
 @apprise
+@quietly
 def test_an_address_that_apprise_does_not_know_is_noted(job: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address itself is not repeated."""
     monkeypatch.setenv("RECONCILE_NOTIFY__APPRISE", '["nonsense://c0ffee"]')
