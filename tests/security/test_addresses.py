@@ -9,12 +9,13 @@ from importlib.util import find_spec
 import pytest
 
 from reconcile.sandbox.testing import Sandbox
-from tests.conftest import Result, Shell
+from tests.conftest import SAMPLES, Result, Shell
 from tests.ears import Ear, listening
 from tests.security.servers import answer, serving
 
 TOKEN = "c0ffee9f-31c7-4a1b-9d7e-5b1e70b5c0de"
 FORMS = (TOKEN, TOKEN[:20], TOKEN[-20:], base64.b64encode(TOKEN.encode()).decode().rstrip("="))
+EXPORT = "".join((SAMPLES / "users.csv").read_text("utf-8").splitlines(keepends=True)[:3])
 KEYS = ("ping", "ping_start", "ping_success", "ping_failure", "webhook")
 
 
@@ -44,38 +45,29 @@ def _assert_nowhere(shell: Shell, *results: Result) -> None:
     assert [(where, form) for where, text in said.items() for form in FORMS if form.encode() in text] == []
 
 
-COMMANDS = (
-    ("plan",),
-    ("apply", "--yes"),
-    ("resume",),
-    ("doctor",),
-    ("report",),
-    ("report", "--format", "json"),
-    ("runs",),
-)
+COMMANDS = (("plan",), ("apply", "--yes"), ("doctor",), ("report", "--format", "json"), ("runs",))
+ANSWERS = {
+    "a refusal that repeats it": answer(500, TOKEN.encode(), x_echo=TOKEN),
+    "a redirect with it": answer(302, location=f"http://127.0.0.1/{TOKEN}"),
+    "no HTTP": b"HTTP/9 " + TOKEN.encode(),
+    "nothing": b"",
+}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("output", [[], ["--json"], ["--verbose", "--log-format", "console"]], ids=" ".join)
-@pytest.mark.parametrize("answered", [200, 302, 500, "nothing", "nonsense"])
+@pytest.mark.parametrize("output", [["--json"], ["--verbose", "--log-format", "console"]], ids=" ".join)
+@pytest.mark.parametrize("answered", ANSWERS)
 def test_no_command_shows_an_address(
-    shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch, answered: int | str, output: list[str]
+    shell: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, answered: str, output: list[str]
 ) -> None:
     """However those who are told answer; also where they repeat it."""
-    whole = (
-        answer(int(answered), TOKEN.encode(), location=f"http://127.0.0.1/{TOKEN}")
-        if answered != "nothing"
-        else b""
-    )
-    with serving(
-        lambda line, _: line.sendall(b"HTTP/9 " + TOKEN.encode() if answered == "nonsense" else whole)
-    ) as peer:
+    shell.write("users.csv", EXPORT)
+    with serving(lambda line, _: line.sendall(ANSWERS[answered])) as peer:
         _tell(monkeypatch, peer.url.removesuffix("/v3"))
-        results = [shell(*argv, *(output if argv[0] in {"plan", "apply", "resume"} else [])) for argv in COMMANDS]
+        results = [shell(*argv, *(output if argv[0] in {"plan", "apply"} else [])) for argv in COMMANDS]
 
-    assert peer.asked
     assert TOKEN.encode() in b"".join(peer.asked)
-    assert [result.code for result in results[:2]] == [0, 0]
+    assert [result.code for result in results] == [0] * len(COMMANDS)
     _assert_nowhere(shell, *results)
 
 
@@ -97,7 +89,6 @@ def test_an_address_in_the_wrong_place_is_not_repeated(
         "unknown.toml": f'[notify]\nwebhok = "https://hc.example/{TOKEN}"\n',
         "typed.toml": f'[notify]\nwebhook = {{ url = "https://hc.example/{TOKEN}" }}\n',
     }
-    result = shell("plan", *slip)
     for name, text in files.items():
         shell.write(name, text)
     result = shell("plan", *slip)
@@ -109,9 +100,10 @@ def test_an_address_in_the_wrong_place_is_not_repeated(
 
 
 def test_the_key_is_sent_to_nobody_who_is_told(
-    shell: Shell, drifted: Sandbox, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, sandbox: Sandbox, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not in a header, not in a body; and an address that holds it is refused before anything leaves."""
+    shell.write("users.csv", EXPORT)
     _tell(monkeypatch, ear.url)
     monkeypatch.delenv("RECONCILE_NOTIFY__APPRISE", raising=False)
     key = os.environ["COMETCHAT_API_KEY"]
