@@ -51,6 +51,8 @@ def test_every_setting_is_on_its_page_with_its_default() -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: inner for key, inner in value.items() if inner is not None} or ""
+    if value is None:
+        return ""
     return list(value) if isinstance(value, tuple) else value
 
 
