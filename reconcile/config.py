@@ -546,7 +546,7 @@ def _impossible_addresses(settings: Settings, environ: Mapping[str, str]) -> Pro
             problems.append(("notify.apprise has an entry that is no Apprise URL", "for example mailtos://..."))
     if settings.notify.apprise and find_spec("apprise") is None:
         words = "notify.apprise needs the package apprise, which is not installed"
-        problems.append((words, "pip install 'cometchat-reconcile[notify]', or: pip install apprise"))
+        problems.append((words, "pip install apprise, or install reconcile with its extra: notify"))
     try:
         key = _key_text(settings, environ)
     except SettingsError:

@@ -1,6 +1,7 @@
 """Promises about who is told how a run went: what, when, and that it never does a run any harm."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,14 @@ from reconcile import apply as apply_function
 from reconcile import notify
 from reconcile.core.report import GuardLine
 from reconcile.core.summary import Known, Summary, change_of, said, summary_of
-from reconcile.errors import ExitCode, SettingsError
+from reconcile.errors import ExitCode, Interrupted, RunLocked, SettingsError
+from reconcile.run import real_world
 from reconcile.sandbox.testing import Sandbox
+from reconcile.settings import Notify, Secret, Settings
 from tests.conftest import Shell
 from tests.ears import Ear, listening
 from tests.report.builders import a_report
+from tests.security.servers import serving
 
 EXPORT = "uid,name\nkiwi,Kiwi\nplum,Plum\n"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -158,8 +162,6 @@ def test_a_run_that_cannot_be_opened_is_told_too(
 
 
 def _refuse(*_: object) -> None:
-    from reconcile.errors import RunLocked  # noqa: PLC0415
-
     raise RunLocked("another run holds the lock")
 
 
@@ -244,13 +246,34 @@ def test_a_server_that_is_silent_is_not_waited_for(job: Shell, ear: Ear, monkeyp
     assert [request.path for request in ear.heard].count("/ping/c0ffee/start") == 2
 
 
+def test_whoever_waits_for_the_end_waits_less(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C or SIGTERM the process is to be gone soon, told or not."""
+    monkeypatch.setattr(notify, "HASTE_S", 0.6)
+    ear.status = lambda _path: None
+    settings = Settings(notify=Notify(ping_failure=Secret(f"{ear.url}/c0ffee")))
+    world, notes = real_world({}), list[str]()
+    began = world.monotonic()
+    with pytest.raises(Interrupted), notify.telling("apply", settings, world, notes.append):
+        raise Interrupted(ExitCode.SIGTERM)
+
+    assert world.monotonic() - began < notify.TIMEOUT_S
+    assert notes == ["note: notify.ping_failure failed: no end within 1 s; the run is not affected"]
+
+
 def test_a_server_that_drips_is_not_waited_for(job: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time, and the answer never."""
     monkeypatch.setattr(notify, "LONGEST_S", 0.6)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        # Nobody accepts: the kernel takes the connection, and nothing ever comes back.
-        monkeypatch.setenv("RECONCILE_NOTIFY__PING", f"http://127.0.0.1:{server.getsockname()[1]}/p")
+    over = threading.Event()
+
+    def drip(line: socket.socket, _: bytes) -> None:
+        line.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not over.wait(0.05):
+            line.sendall(b"x: y\r\n")
+
+    with serving(drip) as server:
+        monkeypatch.setenv("RECONCILE_NOTIFY__PING", server.url)
         result = job("apply", "--yes")
+        over.set()
 
     assert result.code == 0
     assert result.err.count("failed: no end within 1 s") == 2
