@@ -31,6 +31,7 @@ location = "users.csv"
 [notify]
 ping = "${PING_URL}"
 """
+ENDED = "2026-11-23T02:16:00+00:00"
 # What cron, systemd and a runner start with.
 BARE = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "reconcile", "LANG": "C.UTF-8"}
 
@@ -324,7 +325,7 @@ def test_prometheus_takes_the_rules_and_they_go_off_when_they_should(tmp_path: P
     for words in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
         judged = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert judged.returncode == 0, judged.stdout + judged.stderr
-    text = render_metrics(a_report("demo"), *["2026-11-23T02:16:00+00:00"] * 2, {"core": 1.0})
+    text = render_metrics(a_report("demo"), ENDED, ENDED, {"core": 1.0})
     linted = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )
@@ -334,7 +335,7 @@ def test_prometheus_takes_the_rules_and_they_go_off_when_they_should(tmp_path: P
 
 def test_every_rule_asks_for_metrics_that_there_are() -> None:
     """By their names and labels."""
-    written = render_metrics(a_report("demo"), *["2026-11-23T02:16:00+00:00"] * 2, {"core": 1.0})
+    written = render_metrics(a_report("demo"), ENDED, ENDED, {"core": 1.0})
     known = set(re.findall(r"^(reconcile_[a-z_]+)\{", written, re.MULTILINE))
     rules = [rule for group in yaml.safe_load(text_of("alerts.yml"))["groups"] for rule in group["rules"]]
     asked = {name for rule in rules for name in re.findall(r"reconcile_[a-z_]+", rule["expr"])}
