@@ -206,6 +206,9 @@ def test_the_steps_of_the_workflow_make_nights(machine: Machine) -> None:
         path.name for path in (machine.folder / "report").iterdir()
     }
 
+    for path in (machine.folder / "report").iterdir():
+        assert b"kiwi" not in path.read_bytes().lower(), path.name
+
     machine.shell.write("users.csv", "uid,name\nkiwi,Kiwi\nplum,Prune\n")
     assert runner.night(command="plan") == 3
     assert "1 to update" in runner.summary.read_text()
