@@ -77,7 +77,9 @@ def begin(wanted: Wanted, environ: Mapping[str, str]) -> Draft:
         delimiter=wanted.delimiter,
         encoding=wanted.encoding,
     )
-    source = msgspec.structs.replace(written, location=expand("source.location", written.location, environ, problems))
+    source = msgspec.structs.replace(
+        written, location=expand("source.location", written.location, environ, problems)
+    )
     if problems:
         raise SettingsError(problems)
     app_id = wanted.app_id if wanted.app_id is not None else environ.get("COMETCHAT_APP_ID", "")
