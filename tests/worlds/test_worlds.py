@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -25,6 +26,9 @@ from tests.scale import dice, how_many
 from tests.worlds.drawing import AGE_S, Night, World, draw_world, export, settings
 from tests.worlds.oracle import Expected, Service, expect
 from tests.worlds.rows import Desired, read_rows
+
+# A deadline that comes while an object is let go is not seen there, and comes again.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PATIENCE_S = 10.0
 WRITES = "PUT,POST,DELETE"
@@ -88,6 +92,9 @@ class _Play:
             expected = self._judged_again(expected, desired, before)
             last = self._apply()
         after = self.sandbox.users()
+        if self.night.policy["newer"] == "skip":
+            # Of a write that failed the next run cannot know that it was ours: such a user is left.
+            expected = replace(expected, excused_users=expected.excused_users | self._failed())
         self._check_users(expected, before, after)
         later = self._next(before, after, expected)
         self._check_rest(expect(self.world, self.night, desired, after, later), expected)
