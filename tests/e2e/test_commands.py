@@ -202,13 +202,12 @@ def test_a_user_that_comes_back_is_reactivated_when_it_was_us(bare: Shell, sandb
     assert users["u2"].get("deactivatedAt")
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # raised in a __del__, and then again
+# It may be raised in a __del__, is lost there, and comes again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_deadline_stops_cleanly(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The time is up: what is done is done, and resume does the rest."""
     drifted.fault("latency", low_ms=40, high_ms=60)
-    stopped = shell("apply", "--yes", "--json", "--set", "limits.deadline=1s", "--set", "limits.concurrency=1")
+    stopped = shell("apply", "--yes", "--json", "--set", "limits.deadline=3s", "--set", "limits.concurrency=1")
     drifted.clear_faults()
     resumed = shell("resume", "--json")
     for _ in range(20):  # each has as long as the run had, and gets further

@@ -83,9 +83,8 @@ def test_a_database_that_fails_half_way_changes_nobody(shell: Shell, drifted: Sa
     assert drifted.log() == []
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # raised in a __del__, and then again
+# It may be raised in a __del__, is lost there, and comes again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_deadline_ends_a_query_of_a_database(shell: Shell, drifted: Sandbox, server: Server) -> None:
     """While the database has not given a row; without a request of the run that is still to be answered."""
     shell.write("empty.toml", "")

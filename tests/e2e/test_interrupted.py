@@ -266,9 +266,8 @@ def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: 
     assert "cannot be read" not in err
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # raised in a __del__, and then again
+# It may be raised in a __del__, is lost there, and comes again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_deadline_ends_a_query_that_goes_on_for_ever(shell: Shell, drifted: Sandbox) -> None:
     """Once it was seen only when the database had given its last row."""
     sqlite3.connect(shell.folder / "users.db").close()
