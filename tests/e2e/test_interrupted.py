@@ -25,9 +25,11 @@ from tests.e2e.traces import creates_per_uid
 PATIENCE_S = 30.0
 
 
-def _start(*argv: str, stdin: int | None = None) -> subprocess.Popen[str]:
+def _start(
+    *argv: str, stdin: int | None = None, begin: tuple[str, str] = ("-m", "reconcile")
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "reconcile", *argv],
+        [sys.executable, *begin, *argv],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -247,6 +249,13 @@ def test_every_log_line_bears_the_run(shell: Shell, drifted: Sandbox) -> None:
     assert {line["run_id"] for line in lines} == {result.json["run_id"]}
 
 
+# What a shell starts in the background has SIGINT ignored, and so has all that it starts: these tests may be.
+HEARS_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from reconcile.__main__ import main
+main()
+"""
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i as uid, 'x' as name from n where i < 0"
 
 
@@ -257,10 +266,13 @@ def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: 
     shell.write("empty.toml", "")
     argv = (command, *(["u1"] if command == "explain" else []), "--config", "empty.toml", "--quiet")
     source = ("--source", "sqlite:///users.db", "--query", ENDLESS, "--set", "cometchat.app_id=demo")
-    process = _start(*argv, *source)
-    _wait_until(lambda: _cpu_s(process.pid) > 1.5)  # it is past its imports
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    process = _start(*argv, *source, begin=("-c", HEARS_CTRL_C))
+    try:
+        _wait_until(lambda: _cpu_s(process.pid) > 1.5)  # it is past its imports
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
 
     assert process.returncode == 130, err
     assert "cannot be read" not in err
