@@ -18,7 +18,8 @@ class Turn(msgspec.Struct, frozen=True):
     One run among others. Counts are None where the run did not get that far.
 
     `drift` is missing and drifted users, `made` changes that are applied or were there already, `failed` those that were
-    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end.
+    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end, `since`
+    where the part of the source began that it read, None where it read all of it.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class Turn(msgspec.Struct, frozen=True):
     made: int | None = None
     failed: int | None = None
     held: int | None = None
+    since: str | None = None
 
 
 class Flapping(msgspec.Struct, frozen=True):
@@ -64,6 +66,7 @@ def turn_of(known: Sequence[object], report: Report | None) -> Turn:
         made=None if outcomes is None else outcomes["applied"] + outcomes["already"],
         failed=None if outcomes is None else sum(outcomes[name] for name in _TROUBLE),
         held=report.plan.held if outcomes is None else outcomes["held"],
+        since=report.source.since,
     )
 
 

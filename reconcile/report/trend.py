@@ -27,6 +27,8 @@ def render_runs(turns: Sequence[Turn], flapping: Sequence[Flapping], width: int)
         room = width - len(line) - 2
         line = f"{line}  {_cut(words, room)}" if room >= 30 and words else line
         lines.append(click.style(line.rstrip(), fg=_color(turn)))
+    if any(turn.since for turn in turns):
+        lines.append("* read only what had changed (--since)")
     lines += ["", *_trend(turns, width)]
     if flapping:
         lines += textwrap.wrap(_flapping(flapping), width, subsequent_indent="  ", break_on_hyphens=False)
@@ -56,7 +58,7 @@ def _chosen(width: int) -> list[tuple[str, Callable[[Turn], str]]]:
     shown = {title: show for title, show, _ in worth}
     ends: list[tuple[str, Callable[[Turn], str]]] = [
         ("run", lambda turn: safe(turn.run_id, 21)),
-        ("ended", lambda turn: safe(turn.verdict or turn.state.partition(" ")[0], 14)),
+        ("ended", lambda turn: safe(turn.verdict or turn.state.partition(" ")[0], 14) + "*" * bool(turn.since)),
         ("exit", lambda turn: "" if turn.exit_code is None else str(turn.exit_code)),
     ]
     # The narrowest terminals have room for two.

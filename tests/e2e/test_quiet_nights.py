@@ -10,7 +10,7 @@ USERS = 4_500
 PAGES = 5 + 1  # of a thousand, and the empty one behind them
 DEACTIVATED_PAGES = 1 + 1
 WINDOW = 8  # pages in flight, so that some behind the empty one have left when it comes
-FIXED = 3  # two looks at where the list begins, and one at where it would be too long to walk
+FIXED = 4  # three looks at where the list begins, and one at where it would be too long to walk
 
 
 @pytest.fixture
