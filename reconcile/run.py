@@ -42,6 +42,7 @@ __all__ = ["Options", "Run", "Stage", "Step", "World", "as_recorded", "open_run"
 log = structlog.get_logger()
 
 PATIENCE = Patience()
+_LAST, _STEP = 0xFFFF, 0x800  # of the four digits of a run's id, and how far two of one second lie apart at most
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
 
@@ -203,11 +204,13 @@ class Run:
 
 
 def new_run_id(world: World, run_dir: Path) -> str:
-    """Give an id that sorts by time, and that no run of this directory has: within a second four digits may repeat."""
+    """Give an id that sorts by time, also within a second, and that no run of this directory has."""
     while True:
-        run_id = f"{world.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-        if not (run_dir / run_id).exists():
-            return run_id
+        second = f"{world.now():%Y%m%dT%H%M%SZ}"
+        taken = [int(folder.name[-4:], 16) for folder in run_dir.glob(f"{second}-{'[0-9a-f]' * 4}")]
+        number = max(taken, default=-1) + 1 + secrets.randbelow(_STEP)
+        if number <= _LAST:
+            return f"{second}-{number:04x}"
 
 
 @contextmanager
