@@ -17,6 +17,7 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import StateReader
 from tests.conftest import Result, Shell
 from tests.databases import Server
+from tests.e2e.profiles import PROFILES, Profile
 from tests.e2e.test_metrics import samples
 from tests.scale import dice, how_many
 
@@ -96,6 +97,12 @@ class Hours:
             state.execute(
                 "update probes set answer = json_set(answer, '$.full_at', ?) where name = 'watermark'", (at,)
             )
+
+
+@pytest.fixture
+def profile() -> Profile:
+    """What of the source is read does not depend on how the service answers."""
+    return PROFILES["observed"]
 
 
 @pytest.fixture
