@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from benchmarks.budget import say
+
 USER = "abc"
 SHARDS = 8
 
@@ -199,14 +201,6 @@ def main() -> None:
                     rate, each = asked.requests / seconds, 1_000 * cpu_s / asked.requests
                     say(f"| {name} | {flying} | {latency_ms:.0f} | {rate:,.0f} | {each:.2f} |\n")
     say(f"\nLoad average {os.getloadavg()[0]:.1f} at the end.\n")
-
-
-def say(text: str) -> None:
-    """
-    Print at once.
-    """
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

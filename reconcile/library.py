@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reconcile import pipeline
-from reconcile.config import Flags, environment, load, require_app, require_since, require_source
+from reconcile.config import Flags, environment, load
 from reconcile.core.plan import plain
 from reconcile.core.report import Report
 from reconcile.errors import ExitCode, NotDone, SettingsError
 from reconcile.logs import configure_for_host
-from reconcile.notify import telling
+from reconcile.opening import opened
 from reconcile.progress import make_progress
-from reconcile.run import Options, Run, Stage, Step, open_run, real_world
+from reconcile.run import Options, Run, Stage, Step, real_world
 from reconcile.settings import Settings
 from reconcile.store.planfile import PlanFile, settled_changes
 from reconcile.store.state import StateReader
@@ -214,14 +214,7 @@ def _carry_out(
     environ: Mapping[str, str] | None,
 ) -> Result:
     world = real_world(environment() if environ is None else environ)
-    with telling(command, settings, world, lambda _words: None) as told:
-        reads_source, expects_rows = stage.step is Step.PLANNING, options.expect_rows is not None
-        problems = require_app(settings) + (require_source(settings) if reads_source else [])
-        problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
-        if problems:
-            raise SettingsError(problems)
-        progress = make_progress(quiet=False, stream=None, monotonic=world.monotonic)
-        with open_run(command, settings, options, world, progress, stage) as run:
-            told.run_id = run.id
-            told.report = body(run)
-    return Result(told.report, run.folder.path)
+    progress = make_progress(quiet=False, stream=None, monotonic=world.monotonic)
+    with opened(command, settings, options, world, progress, stage, note=lambda _words: None) as (run, told):
+        report = told.report = body(run)
+    return Result(report, run.folder.path)

@@ -23,9 +23,8 @@ ELSEWHERE = {
     ("cli/explain.py", "problems"),  # the pairs of config.py
     ("cli/forget.py", "problems"),
     ("cli/options.py", "problems"),  # the pairs of core/review.py
-    ("cli/running.py", "problems"),
+    ("opening.py", "problems"),
     ("config.py", "problems"),
-    ("library.py", "problems"),
     ("library.py", "self.report.headline"),  # how a run ended
     ("scaffold.py", "problems"),
     ("cli/sandbox.py", "str(error)"),  # a flag of the sandbox

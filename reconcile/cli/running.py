@@ -29,40 +29,32 @@ def run_and_tell(
     """
     Open a run, carry `body` out, tell its report, and give its exit code.
 
-    `given` holds the flags `as_json`, `quiet` and, where there is one, `show_changes`; `stage` is where the run begins, planning unless it is named;
-    `environ` stands in for the process's own; `again` is an unfinished run that goes on.
+    `given` holds the flags `as_json`, `quiet` and, where there is one, `show_changes`; `stage` is where the run
+    begins, planning unless it is named; `environ` stands in for the process's own; `again` is an unfinished run that goes on.
     """
-    from reconcile.config import environment, require_app, require_since, require_source  # noqa: PLC0415 - keeps --help light
-    from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.config import environment  # noqa: PLC0415 - keeps --help light
     from reconcile.logs import safe  # noqa: PLC0415
-    from reconcile.notify import telling  # noqa: PLC0415
+    from reconcile.opening import opened  # noqa: PLC0415
     from reconcile.progress import make_progress  # noqa: PLC0415
-    from reconcile.run import Stage, Step, open_run, real_world  # noqa: PLC0415
+    from reconcile.run import Stage, Step, real_world  # noqa: PLC0415
 
     begin = stage or Stage(Step.PLANNING)
-    reads_source = again is None and begin.step in {Step.PLANNING, Step.RETRYING}
     world = real_world(environment() if environ is None else environ)
-    with telling(name, settings, world, lambda words: say(words, err=True)) as told:
-        problems = require_app(settings) + (require_source(settings) if reads_source else [])
-        if again is None:
-            expects_rows = options.expect_rows is not None
-            problems += require_since(settings, options.since, reads=reads_source, expects_rows=expects_rows)
-        if problems:
-            raise SettingsError(problems)
-        # A terminal that cannot move its cursor would get a line for each step.
-        stream = None if os.environ.get("TERM") == "dumb" else sys.stderr
-        progress = make_progress(quiet=given["quiet"], stream=stream, monotonic=world.monotonic)
-        with open_run(name, settings, options, world, progress, begin, again=again) as run:
-            told.run_id = run.id
-            report = told.report = body(run)
-            try:
-                redactor, shown = _redactor(run), given.get("show_changes")
-                tell(report, run.folder.path, as_json=given["as_json"], redactor=redactor, show_changes=shown)
-            except OSError as error:
-                # How the run ended is known, and stays its exit code whoever listens.
-                drop_stdout()
-                where = safe(run.folder.path, 500)
-                say(f"the result cannot be printed: {error.strerror}; it stands in {where}", err=True)
+    # A terminal that cannot move its cursor would get a line for each step.
+    stream = None if os.environ.get("TERM") == "dumb" else sys.stderr
+    progress = make_progress(quiet=given["quiet"], stream=stream, monotonic=world.monotonic)
+    with opened(
+        name, settings, options, world, progress, begin, note=lambda words: say(words, err=True), again=again
+    ) as (run, told):
+        report = told.report = body(run)
+        try:
+            redactor, shown = _redactor(run), given.get("show_changes")
+            tell(report, run.folder.path, as_json=given["as_json"], redactor=redactor, show_changes=shown)
+        except OSError as error:
+            # How the run ended is known, and stays its exit code whoever listens.
+            drop_stdout()
+            where = safe(run.folder.path, 500)
+            say(f"the result cannot be printed: {error.strerror}; it stands in {where}", err=True)
     return int(report.exit_code)
 
 

@@ -7,20 +7,14 @@ import msgspec
 
 from reconcile.core.report import Report
 
-__all__ = ["Flapping", "Turn", "spark", "turn_of"]
+__all__ = ["Flapping", "RunRow", "Turn", "spark", "turn_of"]
 
 _TROUBLE = ("rejected", "skipped", "failed")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """
-    One run among others. Counts are None where the run did not get that far.
-
-    `drift` is missing and drifted users, `made` changes that are applied or were there already, `failed` those that were
-    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end, `since`
-    where the part of the source began that it read, None where it read all of it.
-    """
+class RunRow(msgspec.Struct, frozen=True):
+    """One run as the state file knows it. Times are ISO 8601; `since` is where the part of the source began that it read."""
 
     run_id: str
     command: str
@@ -31,13 +25,23 @@ class Turn(msgspec.Struct, frozen=True):
     verdict: str | None = None
     headline: str | None = None
     writes: int = 0
+    since: str | None = None
+
+
+class Turn(RunRow, frozen=True):
+    """
+    One run among others. Counts are None where the run did not get that far.
+
+    `drift` is missing and drifted users, `made` changes that are applied or were there already, `failed` those that were
+    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end.
+    """
+
     seconds: float | None = None
     drift: int | None = None
     planned: int | None = None
     made: int | None = None
     failed: int | None = None
     held: int | None = None
-    since: str | None = None
 
 
 class Flapping(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ class Flapping(msgspec.Struct, frozen=True):
 
 
 def turn_of(known: Sequence[object], report: Report | None) -> Turn:
-    """Sum a run up; `known` is what the state file has of every run, in the order of the fields of a Turn."""
+    """Sum a run up; `known` is what the state file has of every run, in the order of the fields of a RunRow."""
     turn = Turn(*known)  # type: ignore[arg-type]
     if turn.finished_at:
         took = datetime.fromisoformat(turn.finished_at) - datetime.fromisoformat(turn.started_at)
@@ -66,7 +70,6 @@ def turn_of(known: Sequence[object], report: Report | None) -> Turn:
         made=None if outcomes is None else outcomes["applied"] + outcomes["already"],
         failed=None if outcomes is None else sum(outcomes[name] for name in _TROUBLE),
         held=report.plan.held if outcomes is None else outcomes["held"],
-        since=report.source.since,
     )
 
 

@@ -19,27 +19,16 @@ from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.report import Report
 from reconcile.core.tombstones import forgotten_among
-from reconcile.core.trend import Flapping, Turn, turn_of
+from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
 
+_RUN = (  # the fields of a RunRow
+    "run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
+    " json_extract(report, '$.source.since')"
+)
 _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-class RunRow(msgspec.Struct, frozen=True):
-    """One run as the state file knows it. Times are ISO 8601; `since` is where the part of the source began that it read."""
-
-    run_id: str
-    command: str
-    state: str
-    started_at: str
-    finished_at: str | None = None
-    exit_code: int | None = None
-    verdict: str | None = None
-    headline: str | None = None
-    writes: int = 0
-    since: str | None = None
 
 
 class StateReader:
@@ -50,18 +39,12 @@ class StateReader:
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
-        sql = (
-            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
-            " json_extract(report, '$.source.since') FROM runs ORDER BY run_id DESC LIMIT ?"
-        )
+        sql = f"SELECT {_RUN} FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
         return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
 
     def turns(self, limit: int) -> list[Turn]:
         """Give the newest runs with what their reports say, newest first; none where there is no state file."""
-        sql = (
-            "SELECT run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes, report"
-            " FROM runs ORDER BY run_id DESC LIMIT ?"
-        )
+        sql = f"SELECT {_RUN}, report FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
         return [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
 
     def flapped(self, limit: int) -> list[Flapping]:

@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Iterator
 from random import Random
@@ -22,6 +18,7 @@ from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.report.builders import a_change, a_report, a_row, settled, surveyed
 from tests.scale import dice, how_many
+from tests.terminal import on_a_terminal
 
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 PIECES = [
@@ -99,7 +96,7 @@ def test_nothing_acts_on_a_real_terminal(shell: Shell, sandbox: Sandbox) -> None
     hostile = "".join(piece for piece in PIECES if piece not in {"\x00", '"'})
     shell.write("users.csv", f'id,full_name,avatar_url,profile_url,plan,tags,country,ring\nu1,"{hostile}",,,,,,\n')
     told = {
-        command: _on_a_terminal(*argv)
+        command: on_a_terminal(*argv).text
         for command, argv in {
             "plan": ("plan", "--quiet"),
             "csv": ("report", "--format", "csv"),
@@ -113,21 +110,3 @@ def test_nothing_acts_on_a_real_terminal(shell: Shell, sandbox: Sandbox) -> None
     assert all(
         "\\u001b[31m" in told[command] and "\x1b[31m" not in told[command] for command in ("csv", "explain")
     )
-
-
-def _on_a_terminal(*argv: str) -> str:
-    """Run a command on a terminal, and give what the terminal got."""
-    ours, theirs = pty.openpty()
-    environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "reconcile", *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
-    ):
-        os.close(theirs)
-        parts = []
-        try:
-            while part := os.read(ours, 65_536):
-                parts.append(part)
-        except OSError:  # The other end was closed.
-            pass
-    os.close(ours)
-    return b"".join(parts).decode()
