@@ -74,6 +74,11 @@ _PRECEDENCE = (
     ExitCode.SIGINT,
     ExitCode.SIGTERM,
     ExitCode.STOPPED,
+    # What ended the run before its first write: that it also held changes back is no news beside it.
+    ExitCode.UNREACHABLE,
+    ExitCode.USAGE,
+    ExitCode.SOURCE,
+    ExitCode.LOCKED,
     ExitCode.INCOMPLETE,
     ExitCode.HELD,
     ExitCode.DRIFT,
@@ -84,13 +89,10 @@ def foremost(codes: Iterable[ExitCode]) -> ExitCode:
     """
     Pick the one exit code to end with where several hold.
 
-    Order: 1 > 130/143 > 8 > 4 > 5 > 3; none at all is 0. The codes 2, 6, 7 and 9 end a run before
-    anything else can hold, so they stand alone.
+    Order: 1 > 130/143 > 8 > 7, 2, 6, 9 (of which a run has one at most) > 4 > 5 > 3; none at all is 0.
     """
     present = set(codes)
-    alone = present - set(_PRECEDENCE) - {ExitCode.DONE}
-    ranked = [code for code in _PRECEDENCE if code in present] or sorted(alone)
-    return ranked[0] if ranked else ExitCode.DONE
+    return next((code for code in _PRECEDENCE if code in present), ExitCode.DONE)
 
 
 class ReconcileError(Exception):

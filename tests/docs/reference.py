@@ -26,7 +26,7 @@ def commands_page() -> str:
         parts.append(f"## {name}\n\n```text\n{said.strip()}\n```\n")
     codes = "\n".join(f"| {int(code)} | {code.meaning} |" for code in ExitCode)
     parts.append(
-        "## Exit codes\n\nWhere several hold: 1, then 130 and 143, 8, 4, 5, 3.\n\n"
+        "## Exit codes\n\nWhere several hold: 1, then 130 and 143, 8, what ended the run before its first write (7, 2, 6, 9), 4, 5, 3.\n\n"
         f"| code | meaning |\n|---|---|\n{codes}\n\n"
         "Quarantined rows alone never change an exit code.\n"
     )

@@ -147,6 +147,18 @@ def test_a_held_class_waits_and_the_command_in_the_report_lets_it_go(nights: Nig
     assert check.code == 0, check.out
 
 
+def test_a_run_that_ends_before_its_first_write_says_so_and_not_that_it_is_held(nights: Nights) -> None:
+    """The key is refused at the first look: that somebody reviews the held class would not help."""
+    _, flags = drift(nights, "create")
+    load(nights, 9, name="Old")
+    limits = (*flags, *guard("create", 0, 0), "--json")
+    plan = nights.run(10, *limits)
+    nights.sandbox.fault("revoke_key", method="GET", path="/users/*")
+    cut = nights.shell("apply", plan.json["run_id"], "--yes", *limits)
+
+    assert (cut.code, cut.json["verdict"], cut.json["plan"]["held"]) == (7, "unreachable", 3)
+
+
 def test_a_release_is_a_ceiling_for_one_plan(nights: Nights) -> None:
     """Fewer than there are, or another class, and it stays held; the next plan is held again."""
     load(nights, 1, 2, 3, name="Old")
