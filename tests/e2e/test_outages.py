@@ -31,7 +31,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconcile.run.PATIENCE", Patience(in_row=12, probe_every_s=0.05, longest_s=0.3))
 
 
-@pytest.mark.parametrize("later", [7, 11, 15, 19])
+@pytest.mark.parametrize("later", [10, 12, 15, 19])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_outage_that_does_not_end_is_finished_by_resume(
     world: Shell, sandbox: Sandbox, profile: Profile, kind: str, later: int
