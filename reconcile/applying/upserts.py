@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import structlog
 
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
@@ -108,7 +109,12 @@ class Upserter:
         before = {} if look is None else {name: look.values.get(name) for name in fields}
         after = {name: change.desired.get(name) for name in fields}
         self._hands.state.intend(self._hands.run_id, change, before, after)
-        return self._send(change, decision, look, terms)
+        settled, record = self._send(change, decision, look, terms)
+        is_unmoved = look is not None and not terms.sent and settled.updated_at == look.moved_at
+        if settled.outcome is Outcome.REJECTED and is_unmoved:
+            # Nothing was kept and the date is that of the look: who left it there was not this write.
+            settled = msgspec.structs.replace(settled, updated_at=None)
+        return settled, record
 
     def _send(
         self, change: Change, decision: Create | Update, look: Record | None, terms: Terms
@@ -169,7 +175,7 @@ class Upserter:
         if write.is_before(record):
             return Settled(Outcome.FAILED, "every look still showed the user as before the write"), None
         if proof.differing:
-            # Taken and not kept: the record moved all the same, and by us.
+            # Taken and not kept: where the record moved all the same, it was by us.
             lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
             return Settled(Outcome.REJECTED, lost, record.moved_at), record
         unseen = _groups(proof.unshown)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reconcile.cometchat import wire
 from reconcile.cometchat.client import Client
@@ -204,8 +205,9 @@ class Directory:
     def _page(self, number: int, *more: tuple[str, str], is_news: IsNews | None = None) -> Page:
         read = wire.read_page if is_news is None else partial(wire.read_news, is_news=is_news)
         page = self._must(_rows_of(number, partial(read, fields=self._fields), *more))
+        active = page.rows.filter(pc.invert(page.rows["deactivated"]))
         for group in managed_groups(self._fields):
-            shown = page.rows["uid"].filter(page.rows[shown_column(group)])
+            shown = active["uid"].filter(active[shown_column(group)])
             self._note_shown("list", group, map(str, shown))
         return page
 
@@ -254,8 +256,10 @@ class Directory:
         return as_record(user, self._fields)
 
     def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
+        # A look may show nobody who is deactivated: such a one is no witness of what it leaves out.
+        active = [user for user in users if not user.deactivated_at]
         for group in GROUPS:
-            self._note_shown(kind, group, (user.uid.lower() for user in users if group in shown_of(user)))
+            self._note_shown(kind, group, (user.uid.lower() for user in active if group in shown_of(user)))
 
     def _note_shown(self, kind: str, group: str, uids: Iterator[str]) -> None:
         """Note that a kind of answer showed a group of these users, if any: the first that may is its witness."""

@@ -207,3 +207,15 @@ def test_what_was_taken_and_did_not_stick_is_our_own_touch(nights: Nights) -> No
     nights.run(2, *maps, *SKIP, command=APPLY, code=4, tags="")
 
     assert drifted_again(nights, 2).json["plan"]["update"] == 2
+
+
+def test_what_was_taken_and_left_the_record_unmoved_is_no_touch_of_ours(nights: Nights) -> None:
+    """Who moved it after the export was another, and a night that leaves such users leaves this one."""
+    nights.sandbox.switch(empty_tags="ignore", same_put="keeps")
+    load(nights, "user-1", tags=["old"], updatedAt=just_now(nights))
+    maps = ("--map", "tags=tags")
+    first = nights.run(1, *maps, command=APPLY, code=4, tags="")
+    again = nights.run(1, *maps, *SKIP, name="New", tags="")
+
+    assert first.json["outcomes"]["rejected"] == 1
+    assert again.json["plan"]["update"] == 0

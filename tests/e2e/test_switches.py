@@ -109,6 +109,30 @@ def test_tags_that_the_list_alone_shows_are_written_though_nobody_has_any(
     assert {uid: sandbox.users()[uid]["tags"] for uid in uids} == {uid: ["a", "b"] for uid in uids}
 
 
+def test_tags_that_only_a_deactivated_user_has_are_written(shell: Shell, sandbox: Sandbox) -> None:
+    """No look shows such a one: it was once taken for proof that looks show no tags, and they were left out."""
+    sandbox.load_users(
+        [
+            {"uid": "kea", "name": "Kea", "createdAt": 1_600_000_000},
+            {
+                "uid": "moa",
+                "name": "Moa",
+                "tags": ["old"],
+                "createdAt": 1_600_000_000,
+                "deactivatedAt": 1_700_000_000,
+            },
+        ]
+    )
+    shell.write("users.csv", "id,name,tags\nkea,Kea,a\n")
+    shell.write("empty.toml", "")
+    maps = (part for pair in ("uid=id", "name=name", "tags=tags") for part in ("--map", pair))
+    flags = (*maps, "--set", "cometchat.app_id=demo")
+    result = shell("apply", "--yes", "--json", "--config", "empty.toml", "--source", "users.csv", *flags)
+
+    assert result.code == 0, result.out
+    assert sandbox.users()["kea"]["tags"] == ["a"]
+
+
 def test_a_first_page_that_is_shown_for_another_does_not_hide_who_is_switched_off(
     world: Shell, sandbox: Sandbox
 ) -> None:

@@ -231,7 +231,7 @@ class _Play:
         assert held == expected.held
         assert report["source"]["quarantined"] == desired.quarantined
         assert report["drift"]["unmanaged"] is not None
-        assert self.sandbox.users() == before
+        assert _exact(self.sandbox.users()) == _exact(before)
 
     def _planned(self) -> set[tuple[str, str]]:
         with self.shell.latest("changes.csv").open(encoding="utf-8", newline="") as file:
@@ -248,8 +248,8 @@ class _Play:
                 continue
             lost = {name for user, name in expected.excused if user == uid}
             found, wanted = after.get(uid), expected.users.get(uid)
-            if wanted == before.get(uid) and not lost:
-                assert found == wanted, uid
+            if _exact(wanted) == _exact(before.get(uid)) and not lost:
+                assert _exact(found) == _exact(wanted), uid
             else:
                 assert _shown(found, lost) == _shown(wanted, lost), (uid, before.get(uid), expected, self.ended)
 
@@ -266,6 +266,11 @@ class _Play:
         # The others were done; a class that was held may be under its limit now.
         waiting = {uid for uid, kind in left if kind == "reactivate"}
         assert {kind for uid, kind in left if uid not in waiting} <= expected.held
+
+
+def _exact(user: dict[str, Any] | None) -> str:
+    """A user as text: to Python true is 1."""
+    return json.dumps(user, sort_keys=True)
 
 
 def _shown(user: dict[str, Any] | None, lost: set[str]) -> Any:
