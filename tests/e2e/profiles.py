@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["PROFILES", "Profile"]
+import pytest
+
+__all__ = ["PROFILES", "Profile", "under_one_profile"]
 
 # An app that does not name its limits is asked carefully, and each run would take a minute.
 _RATES = {"RECONCILE_LIMITS__CORE_PER_MINUTE": "9000", "RECONCILE_LIMITS__STANDARD_PER_MINUTE": "18000"}
@@ -44,3 +46,6 @@ PROFILES = {
         stuck_in_world=frozenset({"untagged", "homeless"}),  # tags; a metadata key beside a foreign one
     ),
 }
+
+# For a test, or as `pytestmark` for a module, of what does not depend on how the service answers.
+under_one_profile = pytest.mark.parametrize("profile", ["observed"], indirect=True)

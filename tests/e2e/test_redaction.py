@@ -9,19 +9,16 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Result, Shell
-from tests.e2e.profiles import PROFILES, Profile
+from tests.e2e.profiles import under_one_profile
 from tests.e2e.small_world import EXPORT, flags
 from tests.report.builders import unpacked
+
+# What is hidden does not depend on how the service answers.
+pytestmark = under_one_profile
 
 # Texts of the samples that a report says of itself.
 OUR_WORDS = {"null", "true", "false"}
 FILES = ("report.html", "report.json", "report.md", "changes.csv", "quarantine.csv")
-
-
-@pytest.fixture
-def profile() -> Profile:
-    """What is hidden does not depend on how the service answers."""
-    return PROFILES["observed"]
 
 
 def texts_of_the_samples() -> set[str]:
