@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: each runs under every profile of the sandbox, but for those `under_one_profile`."""
+"""Fixtures of the end-to-end tests: each runs under every profile of the sandbox, where it does not say otherwise."""
 
 import pytest
 
