@@ -19,7 +19,7 @@ from reconcile.core.upsert import verify
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import State
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile, under_one_profile
+from tests.e2e.profiles import Profile, in_turn, under_one_profile
 from tests.e2e.traces import creates_per_uid
 
 PATIENCE_S = 30.0
@@ -46,7 +46,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)  # noqa: TID251 - another process is at work
 
 
-@pytest.mark.parametrize("writes", [1, 17, 60])
+@in_turn(("writes",), [(1,), (17,), (60,)])
 def test_a_killed_apply_is_finished_by_resume(
     shell: Shell, drifted: Sandbox, profile: Profile, writes: int
 ) -> None:
