@@ -210,6 +210,7 @@ def test_a_user_that_comes_back_is_reactivated_when_it_was_us(bare: Shell, sandb
 
 # It may be raised in a __del__, is lost there, and comes again.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@under_one_profile
 def test_a_deadline_stops_cleanly(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The time is up: what is done is done, and resume does the rest."""
     drifted.fault("latency", low_ms=40, high_ms=60)

@@ -197,6 +197,7 @@ def test_a_held_class_is_5_and_the_rest_goes_on(shell: Shell, drifted: Sandbox, 
     assert (verdict["verdict"], verdict["measured"]) == ("held", 11)
 
 
+@under_one_profile
 def test_a_held_class_goes_when_it_is_released(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The remedy in the report works as it stands."""
     shell.write(
@@ -212,6 +213,7 @@ def test_a_held_class_goes_when_it_is_released(shell: Shell, drifted: Sandbox, p
     assert result.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
 
 
+@under_one_profile
 def test_an_outage_after_the_first_write_is_8(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +230,7 @@ def test_an_outage_after_the_first_write_is_8(
     assert sum(report["outcomes"].values()) == 104
 
 
+@under_one_profile
 def test_a_revoked_key_half_way_is_8(shell: Shell, drifted: Sandbox) -> None:
     """What was written stays written, and the rest was not attempted."""
     drifted.fault("revoke_key", method="PUT", path="/users/*", nth=20)

@@ -11,7 +11,7 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.planfile import PlanFile
 from tests.conftest import Result, Shell
 from tests.e2e.nights import Nights
-from tests.e2e.profiles import under_one_profile
+from tests.e2e.profiles import in_turn, under_one_profile
 
 LONG_AGO = 1_700_000_000
 AVATAR = "https://img.example.com/1.png"
@@ -124,7 +124,7 @@ def test_everybody_may_be_created_in_an_empty_directory(nights: Nights) -> None:
     assert nights.run(10, *guard("create", 0, 0, 0), command=APPLY).json["outcomes"]["applied"] == 10
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@in_turn(("kind",), zip(KINDS))
 def test_a_held_class_waits_and_the_command_in_the_report_lets_it_go(nights: Nights, kind: str) -> None:
     """Its changes stand in the plan and in the report, the rest is done, and the remedy works as it stands."""
     _, flags = drift(nights, kind)
