@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cometchat import test_verdicts, test_wire
-from tests.e2e import test_faults, test_outages, test_settled, test_switches
+from tests.e2e import test_outages, test_settled, test_switches, weather
 from tests.e2e.profiles import PROFILES
 from tests.security import test_files, test_formulas, test_key, test_page, test_paths, test_redirects, test_tls
 from tests.sources import hostile, test_sql_attacks
@@ -44,7 +44,7 @@ def times(test: Callable[..., None]) -> int:
 
 # What the page counts that no dice make.
 WRITTEN_OUT: dict[str, list[int]] = {
-    "R4": [len(test_faults.CASES)],
+    "R4": [len(weather.CASES)],
     "R5": [times(test_settled.test_a_lost_answer_is_settled_by_looking)],
     "R6": [
         times(test_verdicts.test_every_status_has_its_row)
