@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: each of them runs once under every profile of the sandbox."""
+"""Fixtures of the end-to-end tests: each runs under every profile of the sandbox, where it does not say otherwise."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.e2e.profiles import PROFILES, Profile
 
 @pytest.fixture(params=PROFILES)
 def profile(request: pytest.FixtureRequest) -> Profile:
-    """How the service answers; a module whose tests turn the switches themselves has a `profile` of its own."""
+    """How the service answers."""
     return PROFILES[request.param]
 
 

@@ -1,9 +1,14 @@
 """What the end-to-end tests expect under each profile of the sandbox, where that depends on the service."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["PROFILES", "Profile"]
+import pytest
+
+from tests.scale import is_soaking
+
+__all__ = ["PROFILES", "Profile", "in_turn", "under_one_profile"]
 
 # An app that does not name its limits is asked carefully, and each run would take a minute.
 _RATES = {"RECONCILE_LIMITS__CORE_PER_MINUTE": "9000", "RECONCILE_LIMITS__STANDARD_PER_MINUTE": "18000"}
@@ -44,3 +49,17 @@ PROFILES = {
         stuck_in_world=frozenset({"untagged", "homeless"}),  # tags; a metadata key beside a foreign one
     ),
 }
+
+# For a test, or as `pytestmark` for a module, of what does not depend on how the service answers.
+under_one_profile = pytest.mark.parametrize("profile", ["observed"], indirect=True)
+
+
+def in_turn(names: tuple[str, ...], cases: Iterable[tuple[Any, ...]]) -> pytest.MarkDecorator:
+    """Parametrize: each case under one of the profiles, which take turns; in the soak under every one of them."""
+    everyone = list(PROFILES)
+    drawn = [
+        (*case, profile)
+        for at, case in enumerate(cases)
+        for profile in (everyone if is_soaking() else [everyone[at % len(everyone)]])
+    ]
+    return pytest.mark.parametrize((*names, "profile"), drawn, indirect=["profile"])

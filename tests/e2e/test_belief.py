@@ -16,6 +16,10 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import StateReader
 from tests.conftest import Result, Shell
 from tests.e2e.nights import Nights
+from tests.e2e.profiles import under_one_profile
+
+# Whether an export is believed does not depend on how the service answers.
+pytestmark = under_one_profile
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 
 HEADER = "uid,name,avatar,tags\n"
 
@@ -41,6 +41,7 @@ def test_init_writes_a_file_that_doctor_and_plan_take(bare: Shell, sandbox: Sand
     assert planned.json["plan"]["create"] == 361
 
 
+@under_one_profile
 def test_init_does_not_write_over_a_file(shell: Shell) -> None:
     """What somebody wrote stays."""
     before = (shell.folder / "reconcile.toml").read_text()
@@ -63,6 +64,7 @@ def test_doctor_names_what_is_wrong_with_its_remedy(
     assert drifted.counters().writes == 0
 
 
+@under_one_profile
 def test_columns_map_by_their_own_names_but_a_role_never_does(bare: Shell, sandbox: Sandbox) -> None:
     """A one-off needs no file; a role column is pointed out and left alone."""
     bare.write("users.csv", "uid,name,role\nwren,Wren,premium\n")
@@ -73,6 +75,7 @@ def test_columns_map_by_their_own_names_but_a_role_never_does(bare: Shell, sandb
     assert "--map role=role" in " ".join(result.json["notes"])
 
 
+@under_one_profile
 def test_flags_map_what_the_file_does_not(bare: Shell, sandbox: Sandbox) -> None:
     """--map reaches fields, roles and metadata keys."""
     bare.write("users.csv", "id,title,plan,land\nA-1,Wren,PREMIUM,NZ\n")
@@ -84,6 +87,7 @@ def test_flags_map_what_the_file_does_not(bare: Shell, sandbox: Sandbox) -> None
     assert (user["name"], user["role"], user["metadata"]) == ("Wren", "premium", {"country": "NZ"})
 
 
+@under_one_profile
 def test_standard_input_is_a_source(bare: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe works, and is read once."""
     stdin = io.TextIOWrapper(io.BytesIO(b"uid,name\nwren,Wren\n"))
@@ -148,6 +152,7 @@ def test_roles_are_created_only_when_that_is_allowed(bare: Shell, sandbox: Sandb
     assert sandbox.users()["wren"]["role"] == "gilded"
 
 
+@under_one_profile
 def test_no_role_is_created_for_changes_that_are_held(bare: Shell, sandbox: Sandbox) -> None:
     """A guard keeps every write of its class back, that of the role too."""
     sandbox.load_users([{"uid": "wren", "name": "Wren", "role": "premium"}])
@@ -175,6 +180,7 @@ def test_unmanaged_users_are_deactivated_only_when_the_policy_says_so(bare: Shel
     assert gone == {"left"}
 
 
+@under_one_profile
 def test_a_row_without_a_uid_holds_every_deactivation(bare: Shell, sandbox: Sandbox) -> None:
     """Nobody knows whom it meant."""
     sandbox.load_users({"uid": uid, "name": uid, "createdAt": 1_700_000_000} for uid in ("u0", "left"))
@@ -204,6 +210,7 @@ def test_a_user_that_comes_back_is_reactivated_when_it_was_us(bare: Shell, sandb
 
 # It may be raised in a __del__, is lost there, and comes again.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@under_one_profile
 def test_a_deadline_stops_cleanly(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The time is up: what is done is done, and resume does the rest."""
     drifted.fault("latency", low_ms=40, high_ms=60)
@@ -220,6 +227,7 @@ def test_a_deadline_stops_cleanly(shell: Shell, drifted: Sandbox, profile: Profi
     assert resumed.code == profile.done, resumed.out
 
 
+@under_one_profile
 def test_a_deadline_counts_from_the_start_of_the_resume(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """Else a run that was stopped by it, or the evening before, could never be finished."""
     drifted.fault("revoke_key", method="PUT", path="/users/*", nth=5)
@@ -236,6 +244,7 @@ def test_a_deadline_counts_from_the_start_of_the_resume(shell: Shell, drifted: S
     assert resumed.code == profile.done, resumed.out
 
 
+@under_one_profile
 @pytest.mark.parametrize("form", ["text", "json", "md", "html", "csv"])
 def test_a_report_is_shown_again_in_any_form(shell: Shell, drifted: Sandbox, form: str) -> None:
     """The newest run without a name, any other by its id."""
@@ -247,6 +256,7 @@ def test_a_report_is_shown_again_in_any_form(shell: Shell, drifted: Sandbox, for
     assert len(newest.out) > 100
 
 
+@under_one_profile
 def test_runs_lists_the_newest_first(shell: Shell, drifted: Sandbox) -> None:
     """What ran, how it ended, what it found, and how long it took."""
     ids = [shell("plan", "--json").json["run_id"] for _ in range(2)]
@@ -261,6 +271,7 @@ def test_runs_lists_the_newest_first(shell: Shell, drifted: Sandbox) -> None:
     assert len(shell("runs", "--limit", "1", "--json").json["runs"]) == 1
 
 
+@under_one_profile
 def test_runs_names_the_users_that_flap(bare: Shell, sandbox: Sandbox) -> None:
     """Somebody else writes another name every day, and the job puts it back every night."""
     bare.write("users.csv", _rows(2))
@@ -273,6 +284,7 @@ def test_runs_names_the_users_that_flap(bare: Shell, sandbox: Sandbox) -> None:
     assert "1 user flaps" in bare("runs").out
 
 
+@under_one_profile
 def test_old_runs_are_let_go(shell: Shell, drifted: Sandbox) -> None:
     """run.keep bounds what piles up, runs that wrote and dry runs counted apart."""
     shell("apply", "--yes", "--set", "run.keep=2")
@@ -284,6 +296,7 @@ def test_old_runs_are_let_go(shell: Shell, drifted: Sandbox) -> None:
     assert len(shell("runs", "--json").json["runs"]) == 3
 
 
+@under_one_profile
 def test_the_environment_sets_any_key(shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """RECONCILE_SECTION__KEY, below the flags and above the file."""
     monkeypatch.setenv("RECONCILE_GUARDS__MIN_ROWS", "5000")
@@ -292,6 +305,7 @@ def test_the_environment_sets_any_key(shell: Shell, drifted: Sandbox, monkeypatc
     assert (refused.code, allowed.code) == (6, 0)
 
 
+@under_one_profile
 def test_the_demo_needs_nothing(shell: Shell) -> None:
     """It plans, applies, and proves that a second plan is empty."""
     result = shell("demo", "--quiet")
@@ -302,6 +316,7 @@ def test_the_demo_needs_nothing(shell: Shell) -> None:
     assert json.loads(next((shell.folder / "reconcile-demo").rglob("report.json")).read_text())["app_id"] == "demo"
 
 
+@under_one_profile
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_log_on_a_full_disk_ends_no_run(shell: Shell, drifted: Sandbox, profile: Profile, form: str) -> None:
     """It is lost, and the users are in step all the same; the words of an error are lost, too, and not its code."""
@@ -317,6 +332,7 @@ def test_a_log_on_a_full_disk_ends_no_run(shell: Shell, drifted: Sandbox, profil
     assert wrong.returncode == 2
 
 
+@under_one_profile
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
 def test_a_result_that_cannot_be_printed_changes_no_exit_code(
     shell: Shell, drifted: Sandbox, profile: Profile, flags: list[str]
@@ -332,6 +348,7 @@ def test_a_result_that_cannot_be_printed_changes_no_exit_code(
     assert "the result cannot be printed: No space left on device; it stands in runs" in ended.stderr
 
 
+@under_one_profile
 @pytest.mark.parametrize("command", ["demo", "plan", "runs", "report"])
 def test_a_reader_that_has_seen_enough_is_no_failure(shell: Shell, drifted: Sandbox, command: str) -> None:
     """`reconcile demo | head -1` once ended as a bug does, and before the demo was over."""
@@ -354,6 +371,7 @@ class _Stopped(datetime):
         return cls(2096, 11, 23, 2, 15, tzinfo=tz)
 
 
+@under_one_profile
 def test_runs_of_one_second_sort_in_their_order(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

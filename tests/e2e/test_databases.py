@@ -13,7 +13,10 @@ from reconcile.errors import ExitCode
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Shell
 from tests.databases import PostgreSQL, Server
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
+
+# What a database gives, and what is said of it, does not depend on how the service answers.
+pytestmark = under_one_profile
 
 PASSWORD = "c@n/ary:#%41 ñ?"
 

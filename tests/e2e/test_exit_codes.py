@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 
 BAD_SOURCES = {
     "a mapped column is missing": (b"id,name\n1,Wren\n", "'full_name' is missing"),
@@ -27,6 +27,7 @@ BAD_SOURCES = {
 }
 
 
+@under_one_profile
 @pytest.mark.parametrize("name", BAD_SOURCES)
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--yes")], ids=["plan", "apply"])
 def test_a_bad_source_is_6_with_no_request(
@@ -42,6 +43,7 @@ def test_a_bad_source_is_6_with_no_request(
     assert drifted.counters().requests == 0
 
 
+@under_one_profile
 def test_a_directory_in_place_of_a_file_is_6(shell: Shell) -> None:
     """A folder is no export."""
     result = shell("plan", "--source", ".")
@@ -50,6 +52,7 @@ def test_a_directory_in_place_of_a_file_is_6(shell: Shell) -> None:
     assert "a directory" in result.out
 
 
+@under_one_profile
 def test_a_shrunk_source_is_6_and_can_be_accepted_once(shell: Shell, drifted: Sandbox) -> None:
     """Half an export is not believed, unless a person says so."""
     shell("plan")
@@ -63,6 +66,7 @@ def test_a_shrunk_source_is_6_and_can_be_accepted_once(shell: Shell, drifted: Sa
     assert accepted.code == 0
 
 
+@under_one_profile
 def test_a_missing_sentinel_is_6(shell: Shell, drifted: Sandbox) -> None:
     """A good export has certain users."""
     result = shell("plan", "--set", 'guards.sentinels=["bird-1", "phoenix"]')
@@ -71,6 +75,7 @@ def test_a_missing_sentinel_is_6(shell: Shell, drifted: Sandbox) -> None:
     assert "phoenix" in result.out
 
 
+@under_one_profile
 def test_too_many_bad_rows_are_6(shell: Shell, drifted: Sandbox) -> None:
     """An export of mostly unusable rows is not believed, and nothing was written."""
     result = shell("apply", "--yes", "--set", "guards.max_quarantined={percent=1, floor=5}")
@@ -100,6 +105,7 @@ def test_a_key_of_the_wrong_scope_is_7(shell: Shell, drifted: Sandbox, monkeypat
     assert drifted.counters().writes == 0
 
 
+@under_one_profile
 def test_an_app_that_is_not_there_is_7(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens."""
     monkeypatch.setenv("COMETCHAT_BASE_URL", "http://127.0.0.1:9/v3")
@@ -108,6 +114,7 @@ def test_an_app_that_is_not_there_is_7(shell: Shell, monkeypatch: pytest.MonkeyP
     assert shell("plan").code == 7
 
 
+@under_one_profile
 def test_unknown_settings_are_2_all_at_once(shell: Shell) -> None:
     """Every problem is told, each with the nearest known name."""
     result = shell("plan", "--set", "policy.emty=keep", "--set", "guards.min_row=3", "--set", "limits.share=7")
@@ -118,11 +125,13 @@ def test_unknown_settings_are_2_all_at_once(shell: Shell) -> None:
     assert "limits.share" in result.err
 
 
+@under_one_profile
 def test_an_unknown_flag_is_2(shell: Shell) -> None:
     """Usage errors end like settings errors."""
     assert shell("plan", "--dry").code == 2
 
 
+@under_one_profile
 def test_no_key_is_2(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the key goes is said."""
     monkeypatch.delenv("COMETCHAT_API_KEY")
@@ -132,6 +141,7 @@ def test_no_key_is_2(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "COMETCHAT_API_KEY" in result.err
 
 
+@under_one_profile
 def test_apply_without_a_terminal_needs_yes(shell: Shell, drifted: Sandbox) -> None:
     """Nobody is there to answer."""
     result = shell("apply")
@@ -141,6 +151,7 @@ def test_apply_without_a_terminal_needs_yes(shell: Shell, drifted: Sandbox) -> N
     assert drifted.counters().requests == 0
 
 
+@under_one_profile
 def test_another_app_in_the_same_run_dir_is_2(shell: Shell, drifted: Sandbox) -> None:
     """A state file belongs to one app."""
     shell("plan")
@@ -150,11 +161,13 @@ def test_another_app_in_the_same_run_dir_is_2(shell: Shell, drifted: Sandbox) ->
     assert "belongs to the app demo" in result.err
 
 
+@under_one_profile
 def test_require_state_is_2_on_a_first_run(shell: Shell) -> None:
     """A job that lost its disk is told so."""
     assert shell("plan", "--require-state").code == 2
 
 
+@under_one_profile
 def test_check_is_3_when_there_is_drift(shell: Shell, drifted: Sandbox) -> None:
     """A planned change becomes an exit code, and only there."""
     assert shell("plan", "--check").code == 3
@@ -171,6 +184,7 @@ def test_a_rejected_change_is_4_and_the_rest_goes_on(shell: Shell, drifted: Sand
     assert result.json["outcomes"]["applied"] == 103 - len(profile.stuck_in_samples)
 
 
+@under_one_profile
 def test_a_held_class_is_5_and_the_rest_goes_on(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """Too many role changes wait for a person; the same users' profiles do not."""
     guard = "guards.role_change={percent=1, floor=2, max=2000}"
@@ -183,6 +197,7 @@ def test_a_held_class_is_5_and_the_rest_goes_on(shell: Shell, drifted: Sandbox, 
     assert (verdict["verdict"], verdict["measured"]) == ("held", 11)
 
 
+@under_one_profile
 def test_a_held_class_goes_when_it_is_released(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The remedy in the report works as it stands."""
     shell.write(
@@ -198,6 +213,7 @@ def test_a_held_class_goes_when_it_is_released(shell: Shell, drifted: Sandbox, p
     assert result.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
 
 
+@under_one_profile
 def test_an_outage_after_the_first_write_is_8(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +230,7 @@ def test_an_outage_after_the_first_write_is_8(
     assert sum(report["outcomes"].values()) == 104
 
 
+@under_one_profile
 def test_a_revoked_key_half_way_is_8(shell: Shell, drifted: Sandbox) -> None:
     """What was written stays written, and the rest was not attempted."""
     drifted.fault("revoke_key", method="PUT", path="/users/*", nth=20)
@@ -223,6 +240,7 @@ def test_a_revoked_key_half_way_is_8(shell: Shell, drifted: Sandbox) -> None:
     assert result.json["outcomes"]["not_attempted"] > 0
 
 
+@under_one_profile
 def test_a_second_run_at_the_same_time_is_9(shell: Shell, tmp_path: Path) -> None:
     """The lock is told with its holder."""
     from reconcile.store.lock import hold  # noqa: PLC0415
@@ -235,6 +253,7 @@ def test_a_second_run_at_the_same_time_is_9(shell: Shell, tmp_path: Path) -> Non
     assert "20260101T000000Z-abcd" in result.err
 
 
+@under_one_profile
 @pytest.mark.parametrize(
     "argv",
     [

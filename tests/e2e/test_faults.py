@@ -14,7 +14,7 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Result, Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, in_turn
 from tests.e2e.small_world import assert_in_step, assert_untouched, flags
 from tests.e2e.traces import creates_per_uid, uids_with
 from tests.e2e.weather import CASES, MOVING, ROWS
@@ -43,7 +43,7 @@ def _cells(line: str) -> list[str]:
     return line.split("|")
 
 
-@pytest.mark.parametrize("name", CASES)
+@in_turn(("name",), zip(CASES))
 def test_a_fault_ends_converged_or_stopped_and_can_be_finished(
     world: Shell, sandbox: Sandbox, profile: Profile, name: str
 ) -> None:
@@ -110,7 +110,7 @@ BATCHES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", BATCHES)
+@in_turn(("name",), zip(BATCHES))
 def test_a_batch_that_meets_a_fault_is_done_once_and_ours(world: Shell, sandbox: Sandbox, name: str) -> None:
     """A lost answer to a batch is settled; who was switched off by us may be switched on again by us."""
     world.write("users.csv", "uid,name\nx0,Wren\n")
@@ -147,7 +147,7 @@ MOVES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", MOVES)
+@in_turn(("name",), zip(MOVES))
 def test_users_that_move_between_the_pages_are_not_taken_for_missing(
     world: Shell, sandbox: Sandbox, name: str
 ) -> None:

@@ -12,15 +12,12 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES
-from tests.e2e.profiles import PROFILES, Profile
+from tests.e2e.profiles import under_one_profile
+
+# Once is enough: nothing is written.
+pytestmark = under_one_profile
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def profile() -> Profile:
-    """Once is enough: nothing is written."""
-    return PROFILES["observed"]
 
 
 def _three_commands() -> list[str]:

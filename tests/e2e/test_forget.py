@@ -10,9 +10,12 @@ from reconcile.core.tombstones import tombstone
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.planfile import PlanFile
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 from tests.e2e.small_world import EXPORT, flags
 from tests.report.builders import unpacked
+
+# What the files of the runs say does not depend on how the service answers.
+pytestmark = under_one_profile
 
 UID, NAME = "missing-1", "Missing one"
 

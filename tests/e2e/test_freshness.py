@@ -11,6 +11,7 @@ import pytest
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Result, Shell
 from tests.e2e.nights import Nights
+from tests.e2e.profiles import under_one_profile
 from tests.e2e.test_interrupted import _wait_until
 
 SKIP = ("--set", "policy.newer=skip")
@@ -85,6 +86,7 @@ def test_who_came_or_changed_after_a_plan_is_not_deactivated_by_it(nights: Night
 # Updated or left
 
 
+@under_one_profile
 def test_a_role_that_is_lowered_after_it_was_perhaps_bought_is_named(nights: Nights) -> None:
     """Applied as the policy says, and nobody can miss it."""
     load(nights, "user-1", role="premium", updatedAt=just_now(nights))
@@ -102,6 +104,7 @@ def test_a_role_that_is_lowered_after_it_was_perhaps_bought_is_named(nights: Nig
     assert "user-1 (premium -> default)" in nights.shell.latest("report.md").read_text().replace("&gt;", ">")
 
 
+@under_one_profile
 def test_with_skip_they_are_left_and_counted(nights: Nights) -> None:
     """The next export knows them."""
     load(nights, "user-1", role="premium", updatedAt=just_now(nights))

@@ -11,6 +11,7 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.planfile import PlanFile
 from tests.conftest import Result, Shell
 from tests.e2e.nights import Nights
+from tests.e2e.profiles import in_turn, under_one_profile
 
 LONG_AGO = 1_700_000_000
 AVATAR = "https://img.example.com/1.png"
@@ -94,6 +95,7 @@ def avatar(kind: str) -> str:
 KINDS = ["create", "update", "role_change", "clear", "deactivate", "reactivate"]
 
 
+@under_one_profile
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_class_passes_at_its_limit_and_is_held_above(nights: Nights, kind: str) -> None:
     """Over both floor and percent of its own base, or over max; and the report says all four numbers."""
@@ -116,12 +118,13 @@ def test_a_class_passes_at_its_limit_and_is_held_above(nights: Nights, kind: str
     assert verdict(100, 100, 3)["verdict"] == "pass"
 
 
+@under_one_profile
 def test_everybody_may_be_created_in_an_empty_directory(nights: Nights) -> None:
     """That is a migration, and no accident."""
     assert nights.run(10, *guard("create", 0, 0, 0), command=APPLY).json["outcomes"]["applied"] == 10
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@in_turn(("kind",), zip(KINDS))
 def test_a_held_class_waits_and_the_command_in_the_report_lets_it_go(nights: Nights, kind: str) -> None:
     """Its changes stand in the plan and in the report, the rest is done, and the remedy works as it stands."""
     _, flags = drift(nights, kind)
@@ -147,6 +150,7 @@ def test_a_held_class_waits_and_the_command_in_the_report_lets_it_go(nights: Nig
     assert check.code == 0, check.out
 
 
+@under_one_profile
 def test_a_run_that_ends_before_its_first_write_says_so_and_not_that_it_is_held(nights: Nights) -> None:
     """The key is refused at the first look: that somebody reviews the held class would not help."""
     _, flags = drift(nights, "create")
@@ -159,6 +163,7 @@ def test_a_run_that_ends_before_its_first_write_says_so_and_not_that_it_is_held(
     assert (cut.code, cut.json["verdict"], cut.json["plan"]["held"]) == (7, "unreachable", 3)
 
 
+@under_one_profile
 def test_a_release_is_a_ceiling_for_one_plan(nights: Nights) -> None:
     """Fewer than there are, or another class, and it stays held; the next plan is held again."""
     load(nights, 1, 2, 3, name="Old")
@@ -181,6 +186,7 @@ def test_a_release_is_a_ceiling_for_one_plan(nights: Nights) -> None:
 # One user with several changes
 
 
+@under_one_profile
 @pytest.mark.parametrize(("kind", "rest"), [("role_change", "update"), ("update", "role_change")])
 def test_of_one_user_the_held_class_waits_and_the_other_goes(nights: Nights, kind: str, rest: str) -> None:
     """And the release finds the record that our own other change left, which is no move of another."""
@@ -211,6 +217,7 @@ def test_a_release_still_leaves_who_was_moved_by_another(nights: Nights) -> None
     assert "moved since the plan" in nights.shell.latest("changes.csv").read_text()
 
 
+@under_one_profile
 def test_a_reviewed_plan_that_was_stopped_between_two_changes_of_a_user_is_finished(nights: Nights) -> None:
     """Its second change meets the record that the first one left before the stop."""
     load(nights, 1, name="Old", role="premium")
@@ -284,6 +291,7 @@ def test_an_explicit_release_takes_bans_back_by_a_plan_that_names_them(nights: N
     assert nights.sandbox.users()["user-3"]["name"] == "Same"
 
 
+@under_one_profile
 def test_a_release_of_bans_is_a_ceiling_too(nights: Nights) -> None:
     """One more than that, and nobody passes, nor what is behind; the report names the command that lets them."""
     banned(nights)
@@ -309,6 +317,7 @@ def test_bans_may_be_released_in_one_go(nights: Nights) -> None:
     assert (night.json["plan"]["reactivate"], active(nights)) == (0, {"user-1", "user-3"})
 
 
+@under_one_profile
 def test_the_question_says_that_another_hand_is_overruled(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever says yes is to know."""
     plan = nights.shell(*banned(nights), "--json").json["run_id"]
@@ -349,6 +358,7 @@ def test_a_released_ban_that_is_undone_is_a_ban_again(nights: Nights) -> None:
     assert "--release reactivate_foreign=2" in " ".join(told["notes"])
 
 
+@under_one_profile
 def test_a_release_of_bans_that_can_do_nothing_is_refused(nights: Nights) -> None:
     """Where the policy only reports, with a plan that has none, and of other classes without a plan."""
     banned(nights)
@@ -364,6 +374,7 @@ def test_a_release_of_bans_that_can_do_nothing_is_refused(nights: Nights) -> Non
     assert "the plan of a run" in other.err
 
 
+@under_one_profile
 def test_explain_says_that_another_hand_did_it(nights: Nights) -> None:
     """And what brings such a user back."""
     banned(nights)
@@ -397,6 +408,7 @@ def test_what_is_behind_a_held_reactivation_is_held_with_it(nights: Nights) -> N
     assert nights.sandbox.users()["user-2"]["name"] == "Same"
 
 
+@under_one_profile
 def test_a_row_without_a_usable_uid_holds_the_deactivations(nights: Nights) -> None:
     """Nobody knows whom it meant."""
     load(nights, 1, 2)
@@ -415,6 +427,7 @@ def protect(*patterns: str) -> tuple[str, str]:
     return "--set", f"policy.protect={json.dumps(patterns)}"
 
 
+@under_one_profile
 def test_protected_users_are_shown_with_the_rule_and_left(nights: Nights) -> None:
     """Inside the source and outside, and a pattern that matches nobody is pointed out: it may be misspelt."""
     load(nights, 1, 2, name="Old")
@@ -432,6 +445,7 @@ def test_protected_users_are_shown_with_the_rule_and_left(nights: Nights) -> Non
     assert result.json["drift"]["protected"] == 1
 
 
+@under_one_profile
 def test_the_pattern_that_is_there_from_the_start_is_not_pointed_out(nights: Nights) -> None:
     """Most apps do not show that user, and there is nothing to mend."""
     load(nights, 1)
@@ -439,6 +453,7 @@ def test_the_pattern_that_is_there_from_the_start_is_not_pointed_out(nights: Nig
     assert "protect" not in " ".join(nights.run(1).json["notes"])
 
 
+@under_one_profile
 def test_explain_names_the_rule_that_protects(nights: Nights) -> None:
     """Of a user of the source, and of one outside."""
     load(nights, 1, name="Old")

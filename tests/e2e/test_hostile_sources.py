@@ -8,7 +8,11 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Shell
+from tests.e2e.profiles import under_one_profile
 from tests.sources.hostile import HOSTILE, Hostile
+
+# How an export is read does not depend on how the service answers.
+pytestmark = under_one_profile
 
 REFUSED = [hostile for hostile in HOSTILE if hostile.words and not hostile.settings]
 SHARES = 6

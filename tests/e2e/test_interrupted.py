@@ -19,7 +19,7 @@ from reconcile.core.upsert import verify
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import State
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, in_turn, under_one_profile
 from tests.e2e.traces import creates_per_uid
 
 PATIENCE_S = 30.0
@@ -46,7 +46,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)  # noqa: TID251 - another process is at work
 
 
-@pytest.mark.parametrize("writes", [1, 17, 60])
+@in_turn(("writes",), [(1,), (17,), (60,)])
 def test_a_killed_apply_is_finished_by_resume(
     shell: Shell, drifted: Sandbox, profile: Profile, writes: int
 ) -> None:
@@ -65,6 +65,7 @@ def test_a_killed_apply_is_finished_by_resume(
     assert max(creates_per_uid(drifted).values()) == 1
 
 
+@under_one_profile
 def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """Nothing was written yet, so resume begins at the beginning."""
     drifted.fault("latency", low_ms=300, high_ms=400)
@@ -79,6 +80,7 @@ def test_killed_while_planning_it_plans_again(shell: Shell, drifted: Sandbox, pr
     assert resumed.json["outcomes"]["applied"] == 104 - len(profile.stuck_in_samples)
 
 
+@under_one_profile
 def test_the_question_of_a_canary_names_what_will_be_sent(shell: Shell, drifted: Sandbox) -> None:
     """Once it named the counts of the whole plan, of which the first few were sent."""
     terminal, its_end = pty.openpty()
@@ -97,6 +99,7 @@ def test_the_question_of_a_canary_names_what_will_be_sent(shell: Shell, drifted:
     assert creates_per_uid(drifted).total() == 3
 
 
+@under_one_profile
 @pytest.mark.parametrize(
     ("answer", "number", "code"),
     [
@@ -128,6 +131,7 @@ def test_a_question_that_is_not_answered_with_yes_is_answered_with_no(
     assert drifted.counters().writes == 0
 
 
+@under_one_profile
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_in_good_order(
     shell: Shell, drifted: Sandbox, profile: Profile, number: signal.Signals, code: int
@@ -149,6 +153,7 @@ def test_a_signal_ends_a_run_in_good_order(
     assert resumed.json["outcomes"]["not_attempted"] == 0
 
 
+@under_one_profile
 def test_nothing_to_finish_is_said(shell: Shell, drifted: Sandbox) -> None:
     """Resume after a run that ended well does nothing."""
     shell("apply", "--yes")
@@ -174,6 +179,7 @@ def test_a_new_apply_takes_the_place_of_an_unfinished_one(
     assert shell("plan", "--check").code == 0
 
 
+@under_one_profile
 @pytest.mark.parametrize("place", ["store.state.State.intend", "applying.upserts.verify"])
 def test_a_bug_in_the_middle_leaves_a_run_that_resume_finishes(
     shell: Shell, drifted: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch, place: str
@@ -208,6 +214,7 @@ def test_a_bug_in_the_middle_leaves_a_run_that_resume_finishes(
     assert max(creates_per_uid(drifted).values()) == 1
 
 
+@under_one_profile
 def test_a_bug_before_the_first_write_leaves_nothing_to_finish(
     shell: Shell, drifted: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +227,7 @@ def test_a_bug_before_the_first_write_leaves_nothing_to_finish(
     assert shell("resume").out == "Nothing to finish.\n"
 
 
+@under_one_profile
 def test_two_starts_at_once_are_one_run(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """Exactly one of them works, the other says who does."""
     drifted.fault("latency", low_ms=50, high_ms=60)
@@ -230,6 +238,7 @@ def test_two_starts_at_once_are_one_run(shell: Shell, drifted: Sandbox, profile:
     assert sorted(process.returncode for process in processes) == [profile.done, 9]
 
 
+@under_one_profile
 def test_the_key_is_in_no_byte_that_a_run_leaves(shell: Shell, drifted: Sandbox) -> None:
     """Not in a file, a stream, a log line or a traceback."""
     results = [shell("plan", "-v"), shell("apply", "--yes", "-v", "--log-format", "json"), shell("doctor")]
@@ -240,6 +249,7 @@ def test_the_key_is_in_no_byte_that_a_run_leaves(shell: Shell, drifted: Sandbox)
     assert all(key.encode() not in path.read_bytes() for path in files)
 
 
+@under_one_profile
 def test_every_log_line_bears_the_run(shell: Shell, drifted: Sandbox) -> None:
     """A log that is collected centrally can be told apart by run."""
     result = shell("plan", "--json", "--log-format", "json")
@@ -259,6 +269,7 @@ main()
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i as uid, 'x' as name from n where i < 0"
 
 
+@under_one_profile
 @pytest.mark.parametrize("command", ["plan", "explain", "doctor"])
 def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: Sandbox, command: str) -> None:
     """SQLite calls what a signal raises an error of its own; once the commands that only look ended with 6."""
@@ -279,6 +290,7 @@ def test_ctrl_c_in_a_query_of_sqlite_is_no_broken_source(shell: Shell, drifted: 
 
 
 # It may be raised in a __del__, is lost there, and comes again.
+@under_one_profile
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_deadline_ends_a_query_that_goes_on_for_ever(shell: Shell, drifted: Sandbox) -> None:
     """Once it was seen only when the database had given its last row."""

@@ -15,7 +15,7 @@ import reconcile
 from reconcile import ChangeRow, NotDone, ReconcileError, apply, plan
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "library.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
@@ -37,6 +37,7 @@ def test_a_plan_and_its_apply(shell: Shell, drifted: Sandbox, profile: Profile) 
     assert plan("reconcile.toml").report.verdict == "in_step"
 
 
+@under_one_profile
 def test_it_is_the_same_as_the_command(shell: Shell, drifted: Sandbox) -> None:
     """The same counts, the same files."""
     told = shell("plan", "--json").json
@@ -50,6 +51,7 @@ def test_it_is_the_same_as_the_command(shell: Shell, drifted: Sandbox) -> None:
     }
 
 
+@under_one_profile
 def test_settings_go_above_the_file_in_either_form(shell: Shell, drifted: Sandbox) -> None:
     """Dotted or as tables, with values of their own types."""
     dotted = plan(settings={"run.dir": "a", "policy.protect": ["bird-*"], "guards.min_rows": 2})
@@ -60,6 +62,7 @@ def test_settings_go_above_the_file_in_either_form(shell: Shell, drifted: Sandbo
     assert (dotted.folder.parent.name, tables.folder.parent.name) == ("a", "b")
 
 
+@under_one_profile
 def test_a_frame_has_a_row_a_change(shell: Shell, drifted: Sandbox) -> None:
     """With the columns of a row, also where there is none."""
     planned = plan()
@@ -73,6 +76,7 @@ def test_a_frame_has_a_row_a_change(shell: Shell, drifted: Sandbox) -> None:
     assert len(empty) == 0
 
 
+@under_one_profile
 def test_what_keeps_a_run_from_opening_is_raised_and_the_rest_reported(shell: Shell, drifted: Sandbox) -> None:
     """With the words and the remedy that the command has."""
     with pytest.raises(ReconcileError, match=r"source\.locatoin") as unknown:
@@ -92,6 +96,7 @@ def test_what_keeps_a_run_from_opening_is_raised_and_the_rest_reported(shell: Sh
     assert drifted.counters().writes == 0
 
 
+@under_one_profile
 def test_the_flags_of_the_command_hold(shell: Shell, drifted: Sandbox) -> None:
     """A canary, a size that was expected, a state that has to be there, a class that is released."""
     no_creates = {"guards.create": {"floor": 0, "percent": 0}}
@@ -108,6 +113,7 @@ def test_the_flags_of_the_command_hold(shell: Shell, drifted: Sandbox) -> None:
     assert drifted.counters().writes == 2
 
 
+@under_one_profile
 def test_nothing_is_printed_and_the_log_goes_where_the_host_logs(
     shell: Shell, drifted: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +129,7 @@ def test_nothing_is_printed_and_the_log_goes_where_the_host_logs(
     assert drifted.api_key not in "".join(events)
 
 
+@under_one_profile
 def test_a_host_that_has_set_structlog_up_gets_the_events(shell: Shell, drifted: Sandbox) -> None:
     """In its own form."""
     seen: list[str] = []
@@ -137,6 +144,7 @@ def test_a_host_that_has_set_structlog_up_gets_the_events(shell: Shell, drifted:
     assert {"run.started", "run.finished"} <= set(seen)
 
 
+@under_one_profile
 def test_the_name_of_the_package_loads_nothing_heavy(shell: Shell) -> None:
     """`import reconcile` alone; what it offers is there all the same."""
     code = "import sys, reconcile; print({'pandas', 'httpx', 'structlog'} & set(sys.modules)); reconcile.plan"
@@ -148,6 +156,7 @@ def test_the_name_of_the_package_loads_nothing_heavy(shell: Shell) -> None:
         _ = reconcile.nonsense
 
 
+@under_one_profile
 def test_the_notebook_of_the_page_runs(shell: Shell, drifted: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """Line by line."""
     names: dict[str, object] = {}
@@ -167,6 +176,7 @@ def dag(**_):
 """
 
 
+@under_one_profile
 def test_the_airflow_tasks_of_the_page_run(
     shell: Shell, drifted: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import jsonschema
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 from tests.e2e.traces import uids_with
 
 GOLDEN: dict[str, dict[str, Any]] = {
@@ -44,6 +44,7 @@ def test_a_plan_has_exactly_the_known_counts(shell: Shell, drifted: Sandbox) -> 
     assert found == GOLDEN
 
 
+@under_one_profile
 def test_a_report_names_the_unmanaged_and_says_when_it_sent_what(shell: Shell, drifted: Sandbox) -> None:
     """Every request stands in the budget that it used, at its time."""
     report = shell("apply", "--yes", "--json").json
@@ -56,6 +57,7 @@ def test_a_report_names_the_unmanaged_and_says_when_it_sent_what(shell: Shell, d
     }
 
 
+@under_one_profile
 def test_a_page_shows_the_runs_before(shell: Shell, drifted: Sandbox) -> None:
     """Each with what it found and did."""
     first, second = (shell("apply", "--yes", "--json").json["run_id"] for _ in range(2))
@@ -136,6 +138,7 @@ def test_what_is_not_managed_stays(shell: Shell, drifted: Sandbox) -> None:
     assert all(after[uid]["metadata"]["theme"] == "dark" for uid in themes)
 
 
+@under_one_profile
 def test_bad_rows_are_quarantined_with_their_lines(shell: Shell, drifted: Sandbox) -> None:
     """Each bad row is named by its line in the file, and the others go on."""
     shell("apply", "--yes")
@@ -176,6 +179,7 @@ def test_a_saved_plan_skips_a_user_whose_record_moved(shell: Shell, drifted: San
     assert drifted.users()["bird-4"]["name"] == "Renamed meanwhile"
 
 
+@under_one_profile
 def test_a_saved_plan_is_refused_with_other_settings(shell: Shell, drifted: Sandbox) -> None:
     """A plan belongs to the settings that it was made with."""
     run_id = shell("plan", "--json").json["run_id"]
@@ -186,6 +190,7 @@ def test_a_saved_plan_is_refused_with_other_settings(shell: Shell, drifted: Sand
     assert drifted.counters().writes == 0
 
 
+@under_one_profile
 def test_a_saved_plan_that_was_edited_is_refused(shell: Shell, drifted: Sandbox) -> None:
     """The trailer proves every byte before it."""
     run_id = shell("plan", "--json").json["run_id"]
@@ -196,6 +201,7 @@ def test_a_saved_plan_that_was_edited_is_refused(shell: Shell, drifted: Sandbox)
     assert shell("apply", run_id, "--yes").code == 2
 
 
+@under_one_profile
 def test_a_canary_makes_the_first_changes_and_says_what_waits(
     shell: Shell, drifted: Sandbox, profile: Profile
 ) -> None:
@@ -219,6 +225,7 @@ def test_the_report_fits_its_schema(shell: Shell, drifted: Sandbox) -> None:
         jsonschema.validate(json.loads(shell.latest("report.json").read_text()), schema)
 
 
+@under_one_profile
 def test_a_run_leaves_private_files(shell: Shell, drifted: Sandbox) -> None:
     """What a run writes is for its owner alone."""
     shell("apply", "--yes")
@@ -241,6 +248,7 @@ def test_changes_csv_tells_each_change_once(shell: Shell, drifted: Sandbox, prof
     assert json.loads(renamed["before"])["name"].endswith("(old)")
 
 
+@under_one_profile
 def test_the_same_from_a_database(shell: Shell, drifted: Sandbox) -> None:
     """The SQL sample gives the same plan as the CSV one, but for the rows that a table cannot hold."""
     connection = sqlite3.connect(shell.folder / "users.db")

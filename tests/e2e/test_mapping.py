@@ -10,6 +10,7 @@ import pytest
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import State
 from tests.conftest import Shell
+from tests.e2e.profiles import under_one_profile
 from tests.e2e.small_world import flags
 
 SETTINGS = """
@@ -86,6 +87,7 @@ def test_a_value_in_the_way_of_an_inner_object_is_not_written_over(mapped: Shell
     assert sandbox.users()[HERON]["metadata"]["address"] == "Bergen"
 
 
+@under_one_profile
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -113,6 +115,7 @@ def test_a_changed_mapping_or_policy_asks_for_a_review(
     assert mapped("apply", "--yes").code == 0
 
 
+@under_one_profile
 def test_a_changed_mapping_can_be_accepted_at_once(mapped: Shell, sandbox: Sandbox) -> None:
     """--accept-mapping says that somebody knows."""
     mapped("apply", "--yes")
@@ -123,6 +126,7 @@ def test_a_changed_mapping_can_be_accepted_at_once(mapped: Shell, sandbox: Sandb
     assert sandbox.users()[HERON]["name"] == "Heron"
 
 
+@under_one_profile
 def test_a_changed_mapping_waits_for_its_review_however_often_it_is_tried(mapped: Shell, sandbox: Sandbox) -> None:
     """Neither a refused apply, nor one with nothing to change, nor a plan, counts as a review."""
     mapped("apply", "--yes")
@@ -133,6 +137,7 @@ def test_a_changed_mapping_waits_for_its_review_however_often_it_is_tried(mapped
     assert codes == [0, 5, 5]
 
 
+@under_one_profile
 def test_a_retry_does_not_pass_a_changed_mapping_by(world: Shell, sandbox: Sandbox) -> None:
     """Neither for its few users, nor for everybody in the night that follows."""
     sandbox.fault("status", method="PUT", path="/users/renamed", code=422, error="ERR_BAD_REQUEST")
@@ -147,6 +152,7 @@ def test_a_retry_does_not_pass_a_changed_mapping_by(world: Shell, sandbox: Sandb
     assert world("apply", "--yes", *changed).code == 5
 
 
+@under_one_profile
 def test_a_kill_between_plan_and_review_does_not_pass_the_review_by(mapped: Shell, sandbox: Sandbox) -> None:
     """Resume finds the plan whole, and asks as apply would have."""
     mapped("apply", "--yes")
@@ -161,6 +167,7 @@ def test_a_kill_between_plan_and_review_does_not_pass_the_review_by(mapped: Shel
     assert sandbox.counters().writes == 0
 
 
+@under_one_profile
 def test_explain_shows_each_step_from_cell_to_decision(mapped: Shell, sandbox: Sandbox) -> None:
     """By the id of the source or by the uid: the row, what the mapping makes of it, and what would be done."""
     mapped("apply", "--yes")
@@ -180,6 +187,7 @@ def test_explain_shows_each_step_from_cell_to_decision(mapped: Shell, sandbox: S
     assert by_uid.code == 0
 
 
+@under_one_profile
 def test_explain_says_why_a_row_is_left_out(mapped: Shell, sandbox: Sandbox) -> None:
     """A collision shows both rows; a value that cannot be read says so."""
     mapped.write("users.csv", EXPORT + "HERON@example.com,Other,Heron,pro,,,,x\n")
@@ -215,6 +223,7 @@ def test_explain_knows_every_kind_of_user(
     assert words is None or words in " ".join(found["why"])
 
 
+@under_one_profile
 def test_explain_reads_only(mapped: Shell, sandbox: Sandbox) -> None:
     """It sends no write and leaves no run."""
     mapped("explain", HERON)

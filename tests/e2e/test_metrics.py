@@ -11,7 +11,7 @@ import pytest
 from reconcile.report.metrics import render_metrics
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 from tests.report.builders import a_report
 
 # The text format 0.0.4: a name, labels with \\, \" and \n escaped, and a number.
@@ -74,6 +74,7 @@ ENDS: dict[str, tuple[int, str, tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+@under_one_profile
 @pytest.mark.parametrize("end", ENDS)
 def test_an_end_that_needs_a_person_is_said_everywhere_alike(
     shell: Shell, drifted: Sandbox, profile: Profile, end: str
@@ -95,6 +96,7 @@ def test_an_end_that_needs_a_person_is_said_everywhere_alike(
     assert ("reconcile_last_success_timestamp_seconds",) not in found
 
 
+@under_one_profile
 def test_metrics_that_cannot_be_written_end_nothing(shell: Shell, drifted: Sandbox, profile: Profile) -> None:
     """The log says so; the users are in step all the same."""
     result = shell("apply", "--yes", "--set", "run.metrics=no-such-folder/metrics.prom")

@@ -1,5 +1,6 @@
 """An outage that outlasts the patience of a run: exit code 8 after the first write, and resume does the rest."""
 
+from itertools import product
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 from reconcile.core.breaker import Patience
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, in_turn
 from tests.e2e.small_world import assert_untouched, flags
 from tests.e2e.traces import creates_per_uid
 
@@ -20,6 +21,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "half an answer": {"kind": "truncated_json"},
 }
 FOREVER = 10**6
+# Each kind, so many requests after those that planning needs; each of them meets every profile.
+OUTAGES = list(product(KINDS, [10, 12, 15, 19]))
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +34,13 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconcile.run.PATIENCE", Patience(in_row=12, probe_every_s=0.05, longest_s=0.3))
 
 
-@pytest.mark.parametrize("later", [10, 12, 15, 19])
-@pytest.mark.parametrize("kind", KINDS)
+@in_turn(("kind", "later"), OUTAGES)
 def test_an_outage_that_does_not_end_is_finished_by_resume(
     world: Shell, sandbox: Sandbox, profile: Profile, kind: str, later: int
 ) -> None:
     """What was done before it counts; nothing is done twice; and then everybody is in step."""
     before = sandbox.users()
     world("plan", *flags())
-    # So many requests after those that planning needs.
     sandbox.fault(**KINDS[kind], nth=len(sandbox.log()) + later, times=FOREVER)
     stopped = world("apply", "--yes", "--json", *flags(), "--set", "limits.concurrency=2")
     sandbox.clear_faults()

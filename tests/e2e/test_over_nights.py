@@ -2,7 +2,7 @@
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 from tests.e2e.small_world import flags
 
 
@@ -11,6 +11,7 @@ def _apply(world: Shell) -> str:
     return " ".join([*report["notes"], *report["needs"]])
 
 
+@under_one_profile
 def test_a_user_that_is_changed_back_every_day_is_named_as_flapping(world: Shell, sandbox: Sandbox) -> None:
     """With the field; one change that lasts is none."""
     first = _apply(world)

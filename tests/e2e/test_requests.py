@@ -8,7 +8,7 @@ import pytest
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.nights import Nights
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 
 PER_PAGE, WINDOW, HANDFUL = 1_000, 8, 10
 LONG_AGO = 1_600_000_000
@@ -127,6 +127,7 @@ def test_deactivations_do_not_wait_for_each_others_looks(nights: Nights, sandbox
     assert sum(entry.method == "DELETE" for entry in log) == 4
 
 
+@under_one_profile
 def test_the_forecast_is_told_before_anything_is_written_and_beside_the_fact_after_it(
     nights: Nights, sandbox: Sandbox, profile: Profile
 ) -> None:

@@ -17,9 +17,12 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import StateReader
 from tests.conftest import Result, Shell
 from tests.databases import Server
-from tests.e2e.profiles import PROFILES, Profile
+from tests.e2e.profiles import under_one_profile
 from tests.e2e.test_metrics import samples
 from tests.scale import dice, how_many
+
+# What of the source is read does not depend on how the service answers.
+pytestmark = under_one_profile
 
 SETTINGS = """\
 [cometchat]
@@ -97,12 +100,6 @@ class Hours:
             state.execute(
                 "update probes set answer = json_set(answer, '$.full_at', ?) where name = 'watermark'", (at,)
             )
-
-
-@pytest.fixture
-def profile() -> Profile:
-    """What of the source is read does not depend on how the service answers."""
-    return PROFILES["observed"]
 
 
 @pytest.fixture

@@ -10,9 +10,12 @@ import pytest
 from reconcile.sandbox import describe
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import PROFILES, Profile
+from tests.e2e.profiles import under_one_profile
 from tests.e2e.small_world import EXPORT, assert_untouched, flags
 from tests.scale import dice, how_many
+
+# The tests turn each switch themselves.
+pytestmark = under_one_profile
 
 # What no known call can do where the service answers like this: said as rejected, exit code 4.
 IMPOSSIBLE = {
@@ -24,12 +27,6 @@ IMPOSSIBLE = {
 }
 ENDLESS = ("past_end", "last_page")
 EVERY = [(row.name, value) for row in describe() for value in row.values[1:]]
-
-
-@pytest.fixture
-def profile() -> Profile:
-    """The tests turn each switch themselves."""
-    return PROFILES["observed"]
 
 
 @pytest.mark.parametrize(("name", "value"), [pair for pair in EVERY if pair != ENDLESS])

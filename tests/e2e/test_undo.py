@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import Profile, under_one_profile
 from tests.e2e.small_world import flags
 
 TIMES = {"createdAt", "updatedAt", "deactivatedAt"}
@@ -106,6 +106,7 @@ def test_a_write_that_failed_and_landed_all_the_same_is_undone(world: Shell, san
     assert state_of(sandbox)["renamed"] == before
 
 
+@under_one_profile
 def test_roles_that_the_run_created_are_listed(world: Shell, sandbox: Sandbox) -> None:
     """Nothing deletes a role, so undo says which ones stay."""
     allow = ("--set", 'roles.map={default="plain", premium="premium"}', "--set", "roles.create_missing=true")
@@ -116,6 +117,7 @@ def test_roles_that_the_run_created_are_listed(world: Shell, sandbox: Sandbox) -
     assert "1 roles that the run created stay, as nothing here deletes roles: plain" in undone.json["notes"]
 
 
+@under_one_profile
 def test_after_an_undo_one_go_waits_for_a_reviewed_plan(world: Shell, sandbox: Sandbox) -> None:
     """Else the next night would do it again; a plan that was looked at is applied, and opens the way."""
     run_id = applied(world)
@@ -131,6 +133,7 @@ def test_after_an_undo_one_go_waits_for_a_reviewed_plan(world: Shell, sandbox: S
     assert world("apply", "--yes", *flags()).code == 0
 
 
+@under_one_profile
 def test_the_guards_judge_an_undo_too(world: Shell, sandbox: Sandbox) -> None:
     """A class over its limit is held, and can be released for that one plan."""
     run_id = applied(world)
@@ -144,6 +147,7 @@ def test_the_guards_judge_an_undo_too(world: Shell, sandbox: Sandbox) -> None:
     assert released.json["outcomes"]["applied"] == 2, released.out
 
 
+@under_one_profile
 def test_an_unknown_run_cannot_be_undone(world: Shell) -> None:
     """It is a usage error, with the way to a list."""
     for command in ("undo", "retry"):
@@ -154,6 +158,7 @@ def test_an_unknown_run_cannot_be_undone(world: Shell) -> None:
     assert world("resume", "20200101T000000Z-0000").code == 2
 
 
+@under_one_profile
 @pytest.mark.parametrize("command", ["undo", "retry", "apply"])
 def test_a_run_that_does_not_exist_leaves_an_unfinished_one_to_be_resumed(
     world: Shell, sandbox: Sandbox, command: str
@@ -170,6 +175,7 @@ def test_a_run_that_does_not_exist_leaves_an_unfinished_one_to_be_resumed(
     assert world("resume", "--json").json["run_id"] == stopped.json["run_id"]
 
 
+@under_one_profile
 def test_undo_leaves_whoever_is_protected_by_now(world: Shell, sandbox: Sandbox) -> None:
     """Protected uids are never written, in no direction; the report says that something is left."""
     run_id = applied(world)
@@ -209,6 +215,7 @@ def test_a_look_that_is_refused_does_not_stop_every_run_after_a_kill(world: Shel
     assert world("resume").out == "Nothing to finish.\n"
 
 
+@under_one_profile
 def test_undo_needs_a_yes(world: Shell) -> None:
     """Without a terminal nobody can be asked."""
     run_id = applied(world)
@@ -251,6 +258,7 @@ def test_an_undo_that_was_stopped_is_finished_by_resume(world: Shell, sandbox: S
     assert {uid: after[uid] for uid in before} == before
 
 
+@under_one_profile
 @pytest.mark.parametrize("command", ["undo", "retry"])
 def test_stopped_before_its_plan_it_plans_again_as_what_it_was(
     world: Shell, sandbox: Sandbox, command: str
@@ -305,6 +313,7 @@ def test_retry_tries_a_value_again_that_did_not_stick(world: Shell, sandbox: San
     assert not sandbox.users()["untagged"].get("tags")
 
 
+@under_one_profile
 def test_nothing_to_retry_is_in_step(world: Shell) -> None:
     """A run that left nobody behind."""
     applied(world)
@@ -314,6 +323,7 @@ def test_nothing_to_retry_is_in_step(world: Shell) -> None:
     assert (result.code, result.json["verdict"]) == (0, "in_step")
 
 
+@under_one_profile
 def test_a_canary_that_was_killed_stays_a_canary(world: Shell, sandbox: Sandbox) -> None:
     """Resume finishes what the run was told to do, and no more."""
     sandbox.fault(
