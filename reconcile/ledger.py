@@ -152,7 +152,7 @@ class Ledger:
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
             guards=guard_lines(self.guards),
-            notes=(*self.notes, *(_flapping(run) if outcomes else ())),
+            notes=(*self.notes, *_unconfirmed(run), *(_flapping(run) if outcomes else ())),
             needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
             error=_words(ended_by) if bug is None else _bug_words(bug),
@@ -189,6 +189,13 @@ class Ledger:
         if outcomes and outcomes[Outcome.NOT_ATTEMPTED] and ended_by is None:
             remedy = "reconcile resume" if is_bug else f"reconcile apply {run.id}"
             yield f"the rest of the plan waits: {remedy}"
+
+
+def _unconfirmed(run: Run) -> Iterator[str]:
+    """Say how many of the changes that have no outcome were written all the same."""
+    number = run.state.count_unconfirmed(run.id)
+    if number:
+        yield f"{number} of the changes that count as not attempted were sent and answered; a resume looks at them, and sends none again"
 
 
 def _flapping(run: Run) -> Iterator[str]:

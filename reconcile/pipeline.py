@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from reconcile.applying import Applier, Hands, Mode
+from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
@@ -201,6 +201,7 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         unknown=made.header.unknown,
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
+        unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
     )
 
 
