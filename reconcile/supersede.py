@@ -1,5 +1,7 @@
 """Runs that were never finished: a new one settles what they left open, by looking, and takes their place."""
 
+from contextlib import closing
+
 import structlog
 
 from reconcile.cometchat.directory import Directory
@@ -40,8 +42,9 @@ def _settle_open(run: Run, run_id: str) -> int:
     directory = run.directory(fields)
     if number > _FEW:
         _settle_by_page(run, run_id, directory, fields, number)
-    for past in run.state.left_open(run_id):
-        run.state.settle(run_id, past, _look(directory, past))
+    with closing(run.state.left_open(run_id)) as rest:
+        for past in rest:
+            run.state.settle(run_id, past, _look(directory, past))
     run.state.all_confirmed(run_id)
     run.state.flush()
     return number

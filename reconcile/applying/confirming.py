@@ -6,7 +6,7 @@ looks that they save, and by a look at each user else.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 
 import pyarrow as pa
@@ -84,7 +84,7 @@ class Confirmations:
         except (DirectoryBusy, ChangeRejected):
             return False
 
-    def by_page(self) -> Iterator[Seen]:
+    def by_page(self) -> Generator[Seen, None, None]:
         """
         Walk the list for what waits, where that costs fewer requests than to look at each user.
 

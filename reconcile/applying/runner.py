@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
@@ -23,7 +23,7 @@ from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent
 from reconcile.core.upsert import Terms
 from reconcile.core.users import Record
-from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped, StateError
 from reconcile.store.planfile import PlanFile
 
 __all__ = ["Applier"]
@@ -63,6 +63,14 @@ class Applier:
 
         Raises: DirectoryStopped, Interrupted, StateError; what was settled until then stays settled.
         """
+        try:
+            self._carry_out_all()
+        finally:
+            # However it ends: the report is made from what is in the file.
+            with suppress(StateError):
+                self._hands.state.flush()
+
+    def _carry_out_all(self) -> None:
         self._prove_channels()
         self._pilot()
         self._side_by_side({action: self._upserts(self._groups(action)) for action in COSTS})
@@ -131,10 +139,13 @@ class Applier:
         if not state.count_unconfirmed(run_id):
             return
         terms = self._terms_of_all()
-        for change, sent, record, proof in self._confirmations.by_page():
-            self._settle(change, self._upserter.judge_later(change, sent, record, proof, terms))
-        looks = (partial(self._confirm_one, *waiting, terms) for waiting in state.unconfirmed(run_id))
-        self._side_by_side({Action.UPDATE: looks})
+        with closing(self._confirmations.by_page()) as seen:
+            for change, sent, record, proof in seen:
+                self._settle(change, self._upserter.judge_later(change, sent, record, proof, terms))
+        # Closed here, by the thread that opened it, also where the run ends in the middle of it.
+        with closing(state.unconfirmed(run_id)) as waiting:
+            looks = (partial(self._confirm_one, change, sent, terms) for change, sent in waiting)
+            self._side_by_side({Action.UPDATE: looks})
         state.flush()
 
     def _confirm_one(self, change: Change, sent: Sent, terms: Terms) -> None:

@@ -5,7 +5,7 @@ Nothing here writes or waits; `reconcile.store.state` is the one writer.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class StateReader:
         sql = "SELECT 1 FROM runs WHERE run_id = ?1 UNION SELECT 1 FROM outcomes WHERE run_id = ?1 LIMIT 1"
         return any(self._rows(sql, run_id))
 
-    def _past(self, sql: str, *keys: str) -> Iterator[PastChange]:
+    def _past(self, sql: str, *keys: str) -> Generator[PastChange, None, None]:
         for *known, before, after in self._rows(sql, *keys):
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
             yield PastChange(*known, *states)
@@ -150,7 +150,9 @@ class StateReader:
         )
         return {seq for (seq,) in self._rows(sql, run_id)}
 
-    def unconfirmed(self, run_id: str, uids: Iterable[str] | None = None) -> Iterator[tuple[Change, Sent]]:
+    def unconfirmed(
+        self, run_id: str, uids: Iterable[str] | None = None
+    ) -> Generator[tuple[Change, Sent], None, None]:
         """
         Give the changes of a run that were answered and wait to be confirmed, of these users or of all.
 
@@ -182,7 +184,7 @@ class StateReader:
         sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
         return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
-    def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Iterator[PastChange]:
+    def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
         """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
         sql = (
             f"SELECT run_id, seq, uid, action, NULL, '', before, after{_LEFT_OPEN}"
