@@ -57,6 +57,7 @@ class Ledger:
     deactivated_outside: int | None = None
     mark: str | None = None
     applying: bool = False
+    planned_with: int | None = None  # requests until the plan was begun to be carried out
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     unmanaged_users: tuple[str, ...] = ()
@@ -147,7 +148,7 @@ class Ledger:
             drift=self.drift,
             plan=self.plan_counts,
             outcomes=outcomes,
-            requests=_requests(run),
+            requests=_requests(run, self.planned_with),
             forecast=msgspec.to_builtins(self.plan.header.forecast) if self.plan else None,
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
@@ -228,9 +229,12 @@ def _classes(plan: PlanFile) -> set[str]:
     return {guard.guard for guard in plan.header.guards}
 
 
-def _requests(run: Run) -> RequestCounts:
+def _requests(run: Run, before: int | None) -> RequestCounts:
     sent = run.gate.sent
-    return RequestCounts(sent[RateGroup.CORE], sent[RateGroup.STANDARD], run.gate.retried, run.gate.throttled)
+    applying = None if before is None else sum(sent.values()) - before
+    return RequestCounts(
+        sent[RateGroup.CORE], sent[RateGroup.STANDARD], run.gate.retried, run.gate.throttled, applying
+    )
 
 
 def _code(error: ReconcileError | None, writes: int) -> ExitCode | None:

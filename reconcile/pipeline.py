@@ -183,6 +183,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         today=run.today(),
     )
     due = made.count - made.header.counts["held"] - len(mode.settled)
+    ledger.planned_with = sum(run.gate.sent.values())
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
 
