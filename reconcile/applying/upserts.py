@@ -99,7 +99,8 @@ class Upserter:
             return Settled(Outcome.SKIPPED, f"changed by another after the write: {', '.join(proof.differing)}")
         settled = self._judge(change, sent, record, proof, terms)
         # The time of the record may be another's.
-        return msgspec.structs.replace(settled, updated_at=settled.updated_at and sent.at)
+        settled = msgspec.structs.replace(settled, updated_at=settled.updated_at and sent.at)
+        return _timed(settled, is_unmoved=sent.is_dated_alike)
 
     def _carry_out(self, change: Change, terms: Terms, known: Record | None) -> Ended:
         taken: DirectoryError | None = None
@@ -139,12 +140,10 @@ class Upserter:
         before = {} if look is None else {name: look.values.get(name) for name in fields}
         after = {name: change.desired.get(name) for name in fields}
         self._hands.state.intend(self._hands.run_id, change, before, after)
-        settled, record = self._send(change, decision, look, terms)
-        is_unmoved = look is not None and not terms.sent and settled.updated_at == look.moved_at
-        if settled.outcome is Outcome.REJECTED and is_unmoved:
-            # Nothing was kept and the date is that of the look: who left it there was not this write.
-            settled = msgspec.structs.replace(settled, updated_at=None)
-        return settled, record
+        ended, record = self._send(change, decision, look, terms)
+        if isinstance(ended, Settled) and look is not None and not terms.sent:
+            ended = _timed(ended, is_unmoved=ended.updated_at == look.moved_at)
+        return ended, record
 
     def _send(self, change: Change, decision: Create | Update, look: Record | None, terms: Terms) -> Ended:
         if isinstance(decision, Create):
@@ -275,6 +274,13 @@ class Upserter:
         lists = self._directory.reactivate([change.uid])
         gone = change.uid in lists.get("notFound", ())
         return Settled(Outcome.REJECTED, short(taken)) if gone else None
+
+
+def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
+    """Take the time off a rejection that left the date of the record as it was: who left it there was not this write."""
+    if settled.outcome is Outcome.REJECTED and is_unmoved:
+        return msgspec.structs.replace(settled, updated_at=None)
+    return settled
 
 
 def _groups(fields: Iterable[str]) -> frozenset[str]:
