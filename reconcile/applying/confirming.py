@@ -56,7 +56,7 @@ class Confirmations:
         """
         Whether a write whose answer left these groups (tags, metadata) open is confirmed with the others.
 
-        Raises: DirectoryStopped, Interrupted, from a look at the list where nobody took one so far.
+        Raises: Interrupted, from a look at the list where nobody took one so far.
         """
         with self._lock:
             self._opened += 1
@@ -81,7 +81,8 @@ class Confirmations:
             return groups <= self._directory.list_shows(
                 {group: witnesses[group] for group in groups & witnesses.keys()}
             )
-        except (DirectoryBusy, ChangeRejected):
+        except (DirectoryStopped, DirectoryBusy, ChangeRejected):
+            # A list that cannot be read is none to confirm by. Where all of CometChat is meant, the next request says so.
             return False
 
     def by_page(self) -> Generator[Seen, None, None]:
@@ -101,9 +102,13 @@ class Confirmations:
             if not self._verdicts and not self._is_listed(self._left_open()):
                 return
             for page in islice(self._directory.pages(), most):
-                yield from self._confirmed(page)
+                for seen in self._confirmed(page):
+                    waiting -= 1
+                    yield seen
                 # What is settled is not found again: a user may move from page to page.
                 state.flush()
+                if not waiting:
+                    return
         except (DirectoryStopped, DirectoryBusy, ChangeRejected) as error:
             # One page is no reason to end a run. Where all of CometChat is meant, the next look says so.
             log.warning("confirming.walk_left", message=error.message)
