@@ -57,6 +57,7 @@ class Ledger:
     deactivated_outside: int | None = None
     mark: str | None = None
     applying: bool = False
+    planned_with: int | None = None  # requests until the plan was begun to be carried out
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     unmanaged_users: tuple[str, ...] = ()
@@ -147,12 +148,12 @@ class Ledger:
             drift=self.drift,
             plan=self.plan_counts,
             outcomes=outcomes,
-            requests=_requests(run),
+            requests=_requests(run, self.planned_with),
             forecast=msgspec.to_builtins(self.plan.header.forecast) if self.plan else None,
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
             guards=guard_lines(self.guards),
-            notes=(*self.notes, *(_flapping(run) if outcomes else ())),
+            notes=(*self.notes, *_unconfirmed(run), *(_flapping(run) if outcomes else ())),
             needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
             error=_words(ended_by) if bug is None else _bug_words(bug),
@@ -191,6 +192,13 @@ class Ledger:
             yield f"the rest of the plan waits: {remedy}"
 
 
+def _unconfirmed(run: Run) -> Iterator[str]:
+    """Say how many of the changes that have no outcome were written all the same."""
+    number = run.state.count_unconfirmed(run.id)
+    if number:
+        yield f"{number} of the changes that count as not attempted were sent and answered; a resume looks at them, and sends none again"
+
+
 def _flapping(run: Run) -> Iterator[str]:
     """Name the users whose changes do not last."""
     found = run.state.flapping(run.id, _RECENT)
@@ -221,9 +229,12 @@ def _classes(plan: PlanFile) -> set[str]:
     return {guard.guard for guard in plan.header.guards}
 
 
-def _requests(run: Run) -> RequestCounts:
+def _requests(run: Run, before: int | None) -> RequestCounts:
     sent = run.gate.sent
-    return RequestCounts(sent[RateGroup.CORE], sent[RateGroup.STANDARD], run.gate.retried, run.gate.throttled)
+    applying = None if before is None else sum(sent.values()) - before
+    return RequestCounts(
+        sent[RateGroup.CORE], sent[RateGroup.STANDARD], run.gate.retried, run.gate.throttled, applying
+    )
 
 
 def _code(error: ReconcileError | None, writes: int) -> ExitCode | None:

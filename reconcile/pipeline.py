@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from reconcile.applying import Applier, Hands, Mode
+from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
@@ -183,6 +183,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         today=run.today(),
     )
     due = made.count - made.header.counts["held"] - len(mode.settled)
+    ledger.planned_with = sum(run.gate.sent.values())
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
         Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
 
@@ -201,6 +202,7 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         unknown=made.header.unknown,
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
+        unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
     )
 
 

@@ -1,10 +1,14 @@
 """Runs that were never finished: a new one settles what they left open, by looking, and takes their place."""
 
+from contextlib import closing
+
 import structlog
 
 from reconcile.cometchat.directory import Directory
+from reconcile.core.actual import records_of
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, normal
+from reconcile.core.users import Record
 from reconcile.errors import ChangeRejected, DirectoryBusy
 from reconcile.ledger import Ledger
 from reconcile.run import Run
@@ -14,6 +18,7 @@ __all__ = ["supersede"]
 log = structlog.get_logger()
 
 _OVER = frozenset({"finished", "superseded"})
+_FEW = 20  # users that are looked at one by one, whatever the size of the directory: a walk costs its end too
 
 
 def supersede(run: Run, ledger: Ledger) -> None:
@@ -32,12 +37,32 @@ def supersede(run: Run, ledger: Ledger) -> None:
 
 def _settle_open(run: Run, run_id: str) -> int:
     # From the journal alone: the plan of that run may be gone, or of another version.
-    left_open = run.state.left_open(run_id)
-    directory = run.directory(tuple({name for past in left_open for name in past.after}))
-    for past in left_open:
-        run.state.settle(run_id, past, _look(directory, past))
+    number = run.state.count_left_open(run_id)
+    fields = tuple(sorted({name for past in run.state.left_open(run_id) for name in past.after}))
+    directory = run.directory(fields)
+    if number > _FEW:
+        _settle_by_page(run, run_id, directory, fields, number)
+    with closing(run.state.left_open(run_id)) as rest:
+        for past in rest:
+            run.state.settle(run_id, past, _look(directory, past))
+    run.state.all_confirmed(run_id)
     run.state.flush()
-    return len(left_open)
+    return number
+
+
+def _settle_by_page(run: Run, run_id: str, directory: Directory, fields: tuple[str, ...], number: int) -> None:
+    """Settle what the list confirms, where it has fewer pages than there are users to look at; it leaves the rest."""
+    directory.find_first_page()
+    most = number - _FEW
+    if directory.page(directory.first_page + most):
+        return
+    for page in directory.pages():
+        rows = {record.uid: record for record in records_of(page, fields)}
+        for past in run.state.left_open(run_id, rows):
+            record = rows[past.uid]
+            if past.action != Action.DEACTIVATE and _is_there(past, record):
+                run.state.settle(run_id, past, _there(record))
+        run.state.flush()
 
 
 def _look(directory: Directory, past: PastChange) -> Settled:
@@ -45,12 +70,16 @@ def _look(directory: Directory, past: PastChange) -> Settled:
         record = directory.look(past.uid)
     except (DirectoryBusy, ChangeRejected):
         return Settled(Outcome.FAILED, "not known: the directory could not say")
+    return _there(record) if _is_there(past, record) else Settled(Outcome.FAILED, "superseded")
+
+
+def _is_there(past: PastChange, record: Record | None) -> bool:
     is_active = record is not None and record.active
     if past.action == Action.DEACTIVATE:
-        is_there = not is_active
-    else:
-        values = record.values if record is not None else {}
-        is_there = is_active and all(values.get(name) == text for name, text in normal(past.after).items())
-    if not is_there:
-        return Settled(Outcome.FAILED, "superseded")
+        return not is_active
+    values = record.values if record is not None else {}
+    return is_active and all(values.get(name) == text for name, text in normal(past.after).items())
+
+
+def _there(record: Record | None) -> Settled:
     return Settled(Outcome.APPLIED, "settled by looking", record.moved_at if record else None)

@@ -1,6 +1,8 @@
 """What carrying out a plan works with: the open connections, the terms, and the changes of one user."""
 
-from collections.abc import Callable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -14,7 +16,7 @@ from reconcile.core.users import Values
 from reconcile.store.planfile import PlanFile
 from reconcile.store.state import State
 
-__all__ = ["ATTEMPTS", "Group", "Hands", "Mode", "groups_of"]
+__all__ = ["ATTEMPTS", "Group", "Hands", "Mode", "Numbers", "groups_of"]
 
 ATTEMPTS = 6  # looks and sends of one change
 PAUSE_S = 0.5  # the wait before the second, at most twice that where it is random; doubles with each
@@ -50,6 +52,17 @@ class Hands:
         self.gate.sleep(PAUSE_S * 2 ** (attempt - 1))
 
 
+class Numbers:
+    """Numbers of changes, eight bytes each: there may be as many as users."""
+
+    def __init__(self, ascending: Iterable[int] = ()) -> None:
+        self._all = array("q", ascending)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_left(self._all, number)
+        return at < len(self._all) and self._all[at] == number
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """
@@ -60,7 +73,8 @@ class Mode:
     anything about. `ours` are the users that may be switched on: those that our own runs switched off, where the
     policy allows it. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
     empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
-    `leaves_newer` not written at all. `settled` and `open_intents` come from an earlier start of the same run.
+    `leaves_newer` not written at all. `settled`, `open_intents` and
+    `unconfirmed` (sent and answered) come from an earlier start of the same run.
     """
 
     exact: bool
@@ -73,6 +87,7 @@ class Mode:
     unknown: int = 0
     settled: dict[int, Settled] = field(default_factory=dict)
     open_intents: frozenset[int] = frozenset()
+    unconfirmed: Numbers = field(default_factory=Numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 
 import structlog
 
+from reconcile.applying.confirming import Confirmations
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
 from reconcile.applying.switches import Switch, batches_of
 from reconcile.applying.upserts import Upserter
@@ -19,9 +20,10 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.pacing import hungry
 from reconcile.core.plan import Action, Change
+from reconcile.core.sent import Sent
 from reconcile.core.upsert import Terms
 from reconcile.core.users import Record
-from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
+from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped, StateError
 from reconcile.store.planfile import PlanFile
 
 __all__ = ["Applier"]
@@ -47,7 +49,8 @@ class Applier:
         self._hands = hands
         self._mode = mode
         self._on_settled = on_settled
-        self._upserter = Upserter(hands, mode)
+        self._confirmations = Confirmations(hands, mode, plan.header)
+        self._upserter = Upserter(hands, mode, self._confirmations.may_wait)
         self._switch = Switch(hands, mode)
         self._uncompared: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -60,14 +63,25 @@ class Applier:
 
         Raises: DirectoryStopped, Interrupted, StateError; what was settled until then stays settled.
         """
+        try:
+            self._carry_out_all()
+        finally:
+            # However it ends: the report is made from what is in the file.
+            with suppress(StateError):
+                self._hands.state.flush()
+
+    def _carry_out_all(self) -> None:
         self._prove_channels()
         self._pilot()
         self._side_by_side({action: self._upserts(self._groups(action)) for action in COSTS})
+        self._confirm()
         if self._is_sound():
             self._reactivate(list(self._groups(Action.REACTIVATE)))
+            self._confirm()
         if self._is_sound():
             off = batches_of(group.changes[0] for group in self._groups(Action.DEACTIVATE))
             self._side_by_side({Action.DEACTIVATE: (partial(self._switch_off, batch) for batch in off)})
+        self._hands.state.all_confirmed(self._hands.run_id)
         self._hands.state.flush()
 
     def _groups(self, action: Action) -> Iterator[Group]:
@@ -75,7 +89,8 @@ class Applier:
 
     def _is_due(self, change: Change) -> bool:
         within = self._mode.limit is None or change.seq <= self._mode.limit
-        return within and change.guard_class not in self._header.held and change.seq not in self._mode.settled
+        is_done = change.seq in self._mode.settled or change.seq in self._mode.unconfirmed
+        return within and change.guard_class not in self._header.held and not is_done
 
     def _is_sound(self) -> bool:
         """Whether the run may go on to switch users on and off: nothing failed, nobody is unknown."""
@@ -114,6 +129,27 @@ class Applier:
 
     def _upserts(self, groups: Iterable[Group]) -> Iterator[Work]:
         return (partial(self._carry_out, group) for group in groups)
+
+    # What was sent and is still to be confirmed
+
+    def _confirm(self) -> None:
+        """Settle what was answered and waits: by the pages of the list, and the rest by a look each."""
+        state, run_id = self._hands.state, self._hands.run_id
+        state.flush()
+        if not state.count_unconfirmed(run_id):
+            return
+        terms = self._terms_of_all()
+        with closing(self._confirmations.by_page()) as seen:
+            for change, sent, record, proof in seen:
+                self._settle(change, self._upserter.judge_later(change, sent, record, proof, terms))
+        # Closed here, by the thread that opened it, also where the run ends in the middle of it.
+        with closing(state.unconfirmed(run_id)) as waiting:
+            looks = (partial(self._confirm_one, change, sent, terms) for change, sent in waiting)
+            self._side_by_side({Action.UPDATE: looks})
+        state.flush()
+
+    def _confirm_one(self, change: Change, sent: Sent, terms: Terms) -> None:
+        self._settle(change, self._upserter.confirm(change, sent, terms))
 
     # What the answers show
 
@@ -199,13 +235,19 @@ class Applier:
         flying[action] += 1
         pool.submit(_done, work, action).add_done_callback(done.put)
 
-    def _carry_out(self, group: Group) -> None:
-        terms = Terms(
-            planned=group.planned,
+    def _terms_of_all(self) -> Terms:
+        return Terms(
+            planned=frozenset(),
             exact=self._mode.exact,
             keeps=self._mode.keeps,
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
+        )
+
+    def _carry_out(self, group: Group) -> None:
+        terms = replace(
+            self._terms_of_all(),
+            planned=group.planned,
             stuck=self._stuck(group.changes[0]),
             seen=group.before,
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
@@ -216,9 +258,12 @@ class Applier:
             terms = _after(terms, self._mode.settled.get(change.seq))
         for change in group.changes:
             sent, more = change.seq in self._mode.open_intents, change is not group.changes[-1]
-            settled, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
-            self._settle(change, settled)
-            terms = _after(terms, settled)
+            ended, known = self._upserter.carry_out(change, replace(terms, sent=sent, more=more), known)
+            if isinstance(ended, Sent):
+                self._hands.state.leave_unconfirmed(self._hands.run_id, change, ended)
+            else:
+                self._settle(change, ended)
+                terms = _after(terms, ended)
 
     def _stuck(self, change: Change) -> frozenset[str]:
         wanted = ((name, change.desired.get(name) or "") for name in self._header.fields)

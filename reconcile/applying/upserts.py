@@ -1,6 +1,6 @@
 """One create or update: look, decide, intend, send, and see that it stuck."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,10 @@ import structlog
 
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
-from reconcile.core.metadata import RawObject
+from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
 from reconcile.core.plan import Action, Change
+from reconcile.core.sent import Sent, sent_of
 from reconcile.core.upsert import (
     Create,
     Terms,
@@ -29,41 +30,39 @@ __all__ = ["Upserter", "short"]
 
 log = structlog.get_logger()
 
+Ended = tuple[Settled | Sent, Record | None]
+
 DOUBTS = 3  # looks more at a value that did not stick, where the date of the look cannot tell: 3.5 s
+_GONE = Settled(Outcome.FAILED, "the user is gone right after the write")
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What was sent and answered: `echo` is the answer to the last call, `met` the record that this call met."""
+    """A change that was sent: the answer to the last call, and what is kept of it."""
 
     change: Change
-    fields: Sequence[str]
     echo: Record
-    met: Record | None = None
-
-    def is_before(self, look: Record) -> bool:
-        """Whether a look is older than the write: its date says so. Dates are whole seconds."""
-        return look.updated_at is not None and look.updated_at < (self.echo.updated_at or 0)
-
-    def may_be_before(self, look: Record) -> bool:
-        """Whether its date cannot tell: it has none, or the record before the write bears the same."""
-        return self.met is not None and (look.updated_at is None or self.met.updated_at == self.echo.updated_at)
+    sent: Sent
 
 
 class Upserter:
-    """Carries out single changes. Thread-safe: it holds nothing of a change."""
+    """
+    Carries out single changes. Thread-safe: it holds nothing of a change.
 
-    def __init__(self, hands: Hands, mode: Mode) -> None:
+    `may_wait` says whether an answer that left these groups (tags, metadata) open is confirmed later, with others.
+    """
+
+    def __init__(self, hands: Hands, mode: Mode, may_wait: Callable[[frozenset[str]], bool]) -> None:
         self._hands = hands
         self._directory = hands.directory
         self._mode = mode
+        self._may_wait = may_wait
 
-    def carry_out(
-        self, change: Change, terms: Terms, known: Record | None = None
-    ) -> tuple[Settled, Record | None]:
+    def carry_out(self, change: Change, terms: Terms, known: Record | None = None) -> Ended:
         """
         Look, decide and send until it is settled, or attempts are spent; also give the record that is left.
 
+        Where a write is only to be confirmed later (`confirm`), it gives what was sent in place of an outcome.
         `known` is the record that the last change of this user just left: it stands for the first look, which
         could lag behind that write and so take it back.
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
@@ -71,7 +70,39 @@ class Upserter:
         with self._directory.errand():
             return self._carry_out(change, terms, known)
 
-    def _carry_out(self, change: Change, terms: Terms, known: Record | None) -> tuple[Settled, Record | None]:
+    def confirm(self, change: Change, sent: Sent, terms: Terms) -> Settled:
+        """
+        Settle by looking what was answered and left to be confirmed; nothing is sent.
+
+        Raises: DirectoryStopped, Interrupted, StateError; it then stays to be confirmed.
+        """
+        with self._directory.errand():
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    record, proof = self._prove_by_look(change, sent)
+                except Unclear as error:
+                    log.warning("change.unclear", seq=change.seq, status=error.status, attempt=attempt)
+                    self._hands.pause(attempt)
+                except ChangeRejected as error:
+                    return Settled(Outcome.FAILED, f"written, and the look at it was refused: {short(error)}")
+                else:
+                    return self.judge_later(change, sent, record, proof, terms)
+        return Settled(Outcome.FAILED, f"written, and not seen in {ATTEMPTS} attempts")
+
+    def judge_later(
+        self, change: Change, sent: Sent, record: Record | None, proof: Verification, terms: Terms
+    ) -> Settled:
+        """Say what became of a write, by a look long after it: others may have been there in between."""
+        if record is None and change.action is not Action.CREATE:
+            return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
+        if record is not None and proof.differing and sent.is_after(record):
+            return Settled(Outcome.SKIPPED, f"changed by another after the write: {', '.join(proof.differing)}")
+        settled = self._judge(change, sent, record, proof, terms)
+        # The time of the record may be another's.
+        settled = msgspec.structs.replace(settled, updated_at=settled.updated_at and sent.at)
+        return _timed(settled, is_unmoved=sent.is_dated_alike)
+
+    def _carry_out(self, change: Change, terms: Terms, known: Record | None) -> Ended:
         taken: DirectoryError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -96,11 +127,11 @@ class Upserter:
                 return Settled(Outcome.FAILED, short(error)), None
         return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts"), None
 
-    def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> tuple[Settled, Record | None]:
+    def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> Ended:
         if look is not None and terms.sent and (whole := self._hands.state.kept_whole(self._hands.run_id, change)):
             body = restoring_body(change.fields, change.desired, look, whole)
             if body is not None:
-                return self._replaced(_Write(change, change.fields, look), (body,), look, whole, terms)
+                return self._replaced(change, change.fields, (body,), look, whole, terms)
         decision = decide(change, look, terms)
         if isinstance(decision, Settled):
             return decision, look
@@ -109,19 +140,16 @@ class Upserter:
         before = {} if look is None else {name: look.values.get(name) for name in fields}
         after = {name: change.desired.get(name) for name in fields}
         self._hands.state.intend(self._hands.run_id, change, before, after)
-        settled, record = self._send(change, decision, look, terms)
-        is_unmoved = look is not None and not terms.sent and settled.updated_at == look.moved_at
-        if settled.outcome is Outcome.REJECTED and is_unmoved:
-            # Nothing was kept and the date is that of the look: who left it there was not this write.
-            settled = msgspec.structs.replace(settled, updated_at=None)
-        return settled, record
+        ended, record = self._send(change, decision, look, terms)
+        if isinstance(ended, Settled) and look is not None and not terms.sent:
+            ended = _timed(ended, is_unmoved=ended.updated_at == look.moved_at)
+        return ended, record
 
-    def _send(
-        self, change: Change, decision: Create | Update, look: Record | None, terms: Terms
-    ) -> tuple[Settled, Record | None]:
+    def _send(self, change: Change, decision: Create | Update, look: Record | None, terms: Terms) -> Ended:
         if isinstance(decision, Create):
             fields = tuple(name for name in change.fields if name in terms.compared)
-            return self._confirm(_Write(change, fields, self._directory.create(decision.body)), terms)
+            echo = self._directory.create(decision.body)
+            return self._confirm(_Write(change, echo, sent_of(fields, echo)), terms)
         write = self._update(change, decision.fields, decision.bodies, look)
         if write is None:
             return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory"), None
@@ -134,73 +162,91 @@ class Upserter:
         echo = met
         for body in bodies:
             met, echo = echo, self._directory.update(change.uid, body)
-        return None if echo is None else _Write(change, fields, echo, met)
+        return None if echo is None else _Write(change, echo, sent_of(tuple(fields), echo, met))
 
-    def _confirm(self, write: "_Write", terms: Terms) -> tuple[Settled, Record | None]:
+    def _confirm(self, write: _Write, terms: Terms) -> Ended:
         """Compare the answer with what was sent; read back what it leaves open."""
-        change = write.change
-        proof = verify(write.fields, change.desired, write.echo, self._directory.shows("echo"))
+        change, fields = write.change, write.sent.fields
+        proof = verify(fields, change.desired, write.echo, self._directory.shows("echo"))
         record: Record | None = write.echo
         if not proof.holds or (terms.more and not self._is_whole(terms)):
-            record, proof = self._prove_by_look(write)
+            if self._is_only_unseen(write, proof, terms) and self._may_wait(_groups(proof.unshown)):
+                return msgspec.structs.replace(write.sent, fields=proof.unshown), None
+            record, proof = self._prove_by_look(change, write.sent)
         if record is not None and proof.differing:
-            bodies = replacing_bodies(write.fields, change.desired, record)
+            bodies = replacing_bodies(fields, change.desired, record)
             if bodies:
                 self._hands.state.keep_whole(self._hands.run_id, change, record.metadata)
-                return self._replaced(write, bodies, record, record.metadata, terms)
-        return self._judge(write, record, proof, terms)
+                return self._replaced(change, fields, bodies, record, record.metadata, terms)
+        return self._judge(change, write.sent, record, proof, terms), record
+
+    @staticmethod
+    def _is_only_unseen(write: _Write, proof: Verification, terms: Terms) -> bool:
+        """
+        Whether a look would confirm the write and do no more: then it may come later.
+
+        Not where the next change of the user is built on it, nor where a metadata key is taken away, which may need
+        a second write, nor where an earlier answer was lost. Without a date nobody could tell later who changed what.
+        """
+        paths = managed_metadata(write.sent.fields)
+        takes_away = any(write.change.desired[metadata_field(path)] is None for path in paths)
+        is_step = terms.more or terms.sent or takes_away
+        return not (proof.differing or is_step) and write.sent.at is not None
 
     def _replaced(
-        self, write: "_Write", bodies: Iterable[dict[str, Any]], met: Record, whole: RawObject, terms: Terms
-    ) -> tuple[Settled, Record | None]:
+        self,
+        change: Change,
+        fields: Sequence[str],
+        bodies: Iterable[dict[str, Any]],
+        met: Record,
+        whole: RawObject,
+        terms: Terms,
+    ) -> Ended:
         """
         Where metadata keys stayed because an update merges, replace the object, all of which is ours.
 
         Raises: Unclear while what was to stay is not back.
         """
-        change = write.change
-        again = self._update(change, write.fields, bodies, met)
+        again = self._update(change, fields, bodies, met)
         if again is None:
-            return self._judge(write, None, Verification((), ()), terms)
-        record, proof = self._prove_by_look(again)
+            return _GONE, None
+        record, proof = self._prove_by_look(change, again.sent)
         if record is not None and restoring_body(change.fields, change.desired, record, whole):
             raise Unclear("metadata that was taken away to be written anew is not back")
-        return self._judge(again, record, proof, terms)
+        return self._judge(change, again.sent, record, proof, terms), record
 
-    def _judge(
-        self, write: "_Write", record: Record | None, proof: Verification, terms: Terms
-    ) -> tuple[Settled, Record | None]:
+    @staticmethod
+    def _judge(change: Change, sent: Sent, record: Record | None, proof: Verification, terms: Terms) -> Settled:
         if record is None:
-            return Settled(Outcome.FAILED, "the user is gone right after the write"), None
-        if write.is_before(record):
-            return Settled(Outcome.FAILED, "every look still showed the user as before the write"), None
+            return _GONE
+        if sent.is_before(record):
+            return Settled(Outcome.FAILED, "every look still showed the user as before the write")
         if proof.differing:
             # Taken and not kept: where the record moved all the same, it was by us.
             lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
-            return Settled(Outcome.REJECTED, lost, record.moved_at), record
-        unseen = _groups(proof.unshown)
+            return Settled(Outcome.REJECTED, lost, record.moved_at)
+        unseen = _named(proof.unshown)
         detail = f"unconfirmed: no answer shows {unseen}" if unseen else ""
-        left_out = _groups(name for name in write.change.fields if name not in terms.compared)
+        left_out = _named(name for name in change.fields if name not in terms.compared)
         if left_out:
             detail = f"unproven: {left_out} is not written, because no answer shows it"
         left = fingerprint(record.values, terms.visible)
-        return Settled(Outcome.APPLIED, detail, record.moved_at, left), record
+        return Settled(Outcome.APPLIED, detail, record.moved_at, left)
 
     def _is_whole(self, terms: Terms) -> bool:
         """Whether the answer to a write shows all that is managed, so that it can stand for a look."""
         groups = {name.split(".", 1)[0] for name in terms.compared}
         return groups & {"tags", "metadata"} <= self._directory.shows("echo")
 
-    def _prove_by_look(self, write: "_Write") -> tuple[Record | None, Verification]:
+    def _prove_by_look(self, change: Change, sent: Sent) -> tuple[Record | None, Verification]:
         """Compare with a look that does not lag behind the write, as far as the look's date tells."""
-        change = write.change
         for attempt in range(1, ATTEMPTS + 1):
             record = self._read_back(change)
             proof = Verification((), ())
             if record is not None:
-                proof = verify(write.fields, change.desired, record, self._directory.looks_show())
-                doubtful = proof.differing and write.may_be_before(record) and attempt <= DOUBTS
-                if not doubtful and not write.is_before(record):
+                proof = verify(sent.fields, change.desired, record, self._directory.looks_show())
+                doubtful = proof.differing and sent.may_be_before(record) and attempt <= DOUBTS
+                if not doubtful and not sent.is_before(record):
                     break
             if attempt < ATTEMPTS:
                 self._hands.wait_for_lag(attempt)
@@ -230,8 +276,19 @@ class Upserter:
         return Settled(Outcome.REJECTED, short(taken)) if gone else None
 
 
-def _groups(fields: Iterable[str]) -> str:
-    return ", ".join(sorted({name.split(".", 1)[0] for name in fields}))
+def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
+    """Take the time off a rejection that left the date of the record as it was: who left it there was not this write."""
+    if settled.outcome is Outcome.REJECTED and is_unmoved:
+        return msgspec.structs.replace(settled, updated_at=None)
+    return settled
+
+
+def _groups(fields: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.split(".", 1)[0] for name in fields)
+
+
+def _named(fields: Iterable[str]) -> str:
+    return ", ".join(sorted(_groups(fields)))
 
 
 def short(error: DirectoryError) -> str:

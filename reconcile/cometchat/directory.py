@@ -6,7 +6,7 @@ show tags and metadata at all.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
@@ -24,12 +24,12 @@ from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser, Record, as_record, shown_of
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
-__all__ = ["Directory", "Unknown"]
+__all__ = ["WINDOW", "Directory", "Unknown"]
 
 T = TypeVar("T")
 _SEARCH_PAGES = 2  # a uid that begins more than a thousand others is not looked for further
 _LOOKS_AT_FIRST = 3  # before a first page that keeps changing is taken for a broken list
-_WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
+WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
 
 
 class Unknown:
@@ -126,7 +126,7 @@ class Directory:
                     )
                 last = page.uids
                 yield page.rows
-                window = min(window * 2, _WINDOW, self._workers)
+                window = min(window * 2, WINDOW, self._workers)
 
     def errand(self) -> AbstractContextManager[None]:
         """Begin one change: all its requests share the time that it may be on the wire."""
@@ -140,6 +140,22 @@ class Directory:
     def rely_on_list(self, groups: Iterable[str]) -> None:
         """Have every look take these groups (tags, metadata) from the list, where a single user hides them."""
         self._from_list |= frozenset(groups) & self.shows("list")
+
+    def list_shows(self, witnesses: Mapping[str, str]) -> frozenset[str]:
+        """
+        Look at the list, and give the groups that it is known to carry.
+
+        `witnesses` are users who are known to have some. Also finds out how pages are counted.
+        """
+        self.find_first_page()
+        for group, uid in witnesses.items():
+            if group not in self.shows("list"):
+                self._search(uid)
+        return self.shows("list")
+
+    def looks_at_list(self) -> bool:
+        """Whether a look may cost a second request, for what a single user hides."""
+        return bool(self._from_list)
 
     def looks_show(self) -> frozenset[str]:
         """The groups that a look is known to carry, from the user itself or from the list."""

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from reconcile.core.actual import folded, no_rows, read_rows
+from reconcile.core.normal import mended
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser
 
@@ -95,7 +96,7 @@ _FIELD = re.compile(r"[A-Za-z0-9_.@\[\]-]{1,80}")
 def read_error(body: bytes) -> ErrorBody | None:
     """Read an error envelope; None where the body is not one of CometChat's."""
     try:
-        found = _ENVELOPE.decode(body)
+        found = _decoded(_ENVELOPE.decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     if found.error is None:
@@ -156,9 +157,20 @@ _LISTS = msgspec.json.Decoder(_Lists)
 def _read(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         body.decode()  # also what stays undecoded is to be text
-        return decode(body)
+        return _decoded(decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadAnswer(type(error).__name__) from None
+
+
+def _decoded(decode: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return decode(body)
+    except msgspec.DecodeError:
+        # Half a character in one user is no reason to know nothing of the others.
+        whole = mended(body)
+        if whole == body:
+            raise
+        return decode(whole)
 
 
 def read_users(body: bytes) -> list[DirectoryUser]:

@@ -5,7 +5,7 @@ A row is decoded into a type that is made for the managed fields, so nothing els
 what has to be brought into normal form is, once for each text that a page has.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
@@ -16,9 +16,18 @@ import pyarrow.compute as pc
 
 from reconcile.core.metadata import Path, managed_metadata, metadata_field, metadata_path, value_at
 from reconcile.core.normal import canonical_tags
-from reconcile.core.users import DirectoryUser
+from reconcile.core.users import DirectoryUser, Record
 
-__all__ = ["GROUPS", "actual_table", "folded", "managed_groups", "no_rows", "read_rows", "shown_column"]
+__all__ = [
+    "GROUPS",
+    "actual_table",
+    "folded",
+    "managed_groups",
+    "no_rows",
+    "read_rows",
+    "records_of",
+    "shown_column",
+]
 
 GROUPS = ("tags", "metadata")  # what some kinds of answer leave out
 
@@ -45,6 +54,21 @@ def read_rows(body: bytes, fields: tuple[str, ...]) -> pa.Table:
     Raises: msgspec.DecodeError, RecursionError.
     """
     return _reader(fields)(body)
+
+
+def records_of(page: pa.Table, fields: tuple[str, ...]) -> Iterator[Record]:
+    """Give the rows of a page (see `read_rows`) as records; of metadata they have the managed fields alone."""
+    groups = managed_groups(fields)
+    for row in page.to_pylist():
+        yield Record(
+            uid=row["uid"],
+            active=not row["deactivated"],
+            values={name: row[name] for name in fields},
+            metadata={},
+            shown=frozenset(group for group in groups if row[shown_column(group)]),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )
 
 
 def folded(uids: Iterable[str]) -> pa.Array:

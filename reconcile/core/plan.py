@@ -23,6 +23,7 @@ __all__ = [
     "PlanSource",
     "by_class",
     "decode_change",
+    "decoded",
     "encode_change",
     "encoded",
     "normal",
@@ -201,6 +202,7 @@ class Head(msgspec.Struct):
 _LINE = msgspec.json.Decoder(_Line)
 _TEXT = msgspec.json.Decoder(str | None)
 _HEAD = msgspec.json.Decoder(Head)
+_RAWS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def head_of(line: bytes) -> Head:
@@ -221,6 +223,11 @@ def normal(values: Mapping[str, Any]) -> dict[str, str | None]:
 def encoded(values: Mapping[str, str | None]) -> bytes:
     """Give the same as JSON text, without decoding what is JSON already."""
     return msgspec.json.encode(_raw(values))
+
+
+def decoded(text: str) -> dict[str, str | None]:
+    """Give back the values that `encoded` wrote."""
+    return _normal(_RAWS.decode(text))
 
 
 def _raw(values: Mapping[str, str | None]) -> dict[str, Any]:

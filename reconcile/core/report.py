@@ -95,12 +95,17 @@ class PlanCounts(msgspec.Struct, frozen=True):
 
 
 class RequestCounts(msgspec.Struct, frozen=True):
-    """Requests that left, by rate group, and how often one had to be repeated."""
+    """
+    Requests that left, by rate group, and how often one had to be repeated.
+
+    `applying` are those of them that carried the plan out; None where no plan was, and in reports of older versions.
+    """
 
     core: int = 0
     standard: int = 0
     retried: int = 0
     throttled: int = 0
+    applying: int | None = None
 
 
 class GuardLine(msgspec.Struct, frozen=True):
@@ -152,9 +157,9 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def spent(self) -> tuple[int, float] | None:
         """What applying took, in requests and seconds, to set beside the forecast; None where nothing was applied."""
-        if self.outcomes is None or "apply" not in self.timing:
+        if self.requests.applying is None or "apply" not in self.timing:
             return None
-        return self.requests.core + self.requests.standard - (self.directory.requests or 0), self.timing["apply"]
+        return self.requests.applying, self.timing["apply"]
 
 
 def command_in(sentence: str) -> str:

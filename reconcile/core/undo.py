@@ -12,6 +12,7 @@ import msgspec
 
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import field_order
+from reconcile.core.normal import HALF
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange
 from reconcile.core.plan import Action, Change, normal, restoring
 from reconcile.core.users import Record, fingerprint
@@ -116,7 +117,7 @@ def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
     return {
         field: before
         for field, before in deed.before.items()
-        if look.values.get(field) == deed.after.get(field) != before and not _cannot_be_cleared(field, before)
+        if look.values.get(field) == deed.after.get(field) != before and not _cannot_be_put_back(field, before)
     }
 
 
@@ -134,10 +135,10 @@ def _left(deed: _Deed, look: Record | None) -> Iterator[tuple[str, str]]:
         return
     for field, before in deed.before.items():
         held = look.values.get(field)
-        if held != before and (held != deed.after.get(field) or _cannot_be_cleared(field, before)):
+        if held != before and (held != deed.after.get(field) or _cannot_be_put_back(field, before)):
             yield deed.uid, field
 
 
-def _cannot_be_cleared(field: str, before: str | None) -> bool:
-    # No known call clears a statusMessage, and a role is never nothing.
-    return before is None and field in {"statusMessage", "role", "name"}
+def _cannot_be_put_back(field: str, before: str | None) -> bool:
+    # No known call clears a statusMessage, and a role is never nothing. And half a character was not read as it stood.
+    return (before is None and field in {"statusMessage", "role", "name"}) or HALF in (before or "")

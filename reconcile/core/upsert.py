@@ -22,6 +22,7 @@ from reconcile.core.metadata import (
     obstructed,
     with_value,
 )
+from reconcile.core.normal import HALF
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
 from reconcile.core.users import Record, Values, as_json, fingerprint
@@ -190,7 +191,16 @@ def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) 
     if blocked:
         # To write the inner key would take away a value that is not ours.
         return Settled(Outcome.REJECTED, f"{blocked[0]} leads through a value that is no object")
+    if _is_marred(look.metadata, managed_metadata(fields)):
+        return Settled(Outcome.REJECTED, "metadata holds half a character, which cannot be written back as it is")
     return Update(update_bodies(fields, change.desired, look), fields)
+
+
+def _is_marred(metadata: RawObject, written: Iterable[Path]) -> bool:
+    """Whether metadata would be written whole, and what is only passed on in it was not read as it stands."""
+    paths = tuple(written)
+    rest = _without(metadata, paths) if paths else {}
+    return any(HALF in name or HALF.encode() in bytes(text) for name, text in rest.items())
 
 
 def _is_ahead(look: Record, terms: Terms) -> bool:

@@ -5,7 +5,7 @@ Nothing here writes or waits; `reconcile.store.state` is the one writer.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from reconcile.core.baseline import Baseline
 from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import RawObject
 from reconcile.core.outcome import Outcome, PastChange, Settled
-from reconcile.core.plan import Action, Change
+from reconcile.core.plan import Action, Change, decoded
 from reconcile.core.report import Report
+from reconcile.core.sent import Sent
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.errors import StateError
@@ -29,6 +30,13 @@ _RUN = (  # the fields of a RunRow
     " json_extract(report, '$.source.since')"
 )
 _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SENT = msgspec.json.Decoder(Sent)
+_UNCONFIRMED = (
+    " FROM answered a WHERE a.run_id = ?1"
+    " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = a.run_id AND o.seq = a.seq)"
+)
+_LEFT_OPEN = " FROM intents a WHERE a.run_id = ?1 AND a.seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
+_AMONG = " AND a.uid IN (SELECT value FROM json_each(?2))"
 
 
 class StateReader:
@@ -99,8 +107,8 @@ class StateReader:
         sql = "SELECT 1 FROM runs WHERE run_id = ?1 UNION SELECT 1 FROM outcomes WHERE run_id = ?1 LIMIT 1"
         return any(self._rows(sql, run_id))
 
-    def _past(self, sql: str, key: str) -> Iterator[PastChange]:
-        for *known, before, after in self._rows(sql, key):
+    def _past(self, sql: str, *keys: str) -> Generator[PastChange, None, None]:
+        for *known, before, after in self._rows(sql, *keys):
             states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
             yield PastChange(*known, *states)
 
@@ -135,24 +143,59 @@ class StateReader:
         return forgotten_among(uids, self.known_salt(), marks)
 
     def open_intents(self, run_id: str) -> set[int]:
-        """Give the numbers of the changes that may have been sent and have no outcome."""
+        """Give the numbers of the changes that may have been sent, with no answer and no outcome."""
         sql = (
             "SELECT seq FROM intents WHERE run_id = ?1 AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
+            " AND seq NOT IN (SELECT seq FROM answered WHERE run_id = ?1)"
         )
         return {seq for (seq,) in self._rows(sql, run_id)}
+
+    def unconfirmed(
+        self, run_id: str, uids: Iterable[str] | None = None
+    ) -> Generator[tuple[Change, Sent], None, None]:
+        """
+        Give the changes of a run that were answered and wait to be confirmed, of these users or of all.
+
+        They come from the journal: of what is desired they hold the fields that were written.
+        """
+        sql = (
+            "SELECT a.seq, a.uid, i.action, i.class, i.after, a.facts"
+            + _UNCONFIRMED.replace(
+                "answered a", "answered a JOIN intents i ON i.run_id = a.run_id AND i.seq = a.seq"
+            )
+            + ("" if uids is None else _AMONG)
+        )
+        named = () if uids is None else (msgspec.json.encode(list(uids)).decode(),)
+        for seq, uid, action, kind, after, facts in self._rows(sql, run_id, *named):
+            desired = decoded(after)
+            change = Change(seq, uid, Action(action), GuardClass(kind), tuple(desired), desired=desired)
+            yield change, _SENT.decode(facts)
+
+    def unconfirmed_seqs(self, run_id: str) -> Iterator[int]:
+        """Give the numbers of the changes that wait to be confirmed, in plan order."""
+        return (seq for (seq,) in self._rows(f"SELECT a.seq{_UNCONFIRMED} ORDER BY a.seq", run_id))
+
+    def count_unconfirmed(self, run_id: str) -> int:
+        """Count the changes of a run that were answered and wait to be confirmed."""
+        return next((count for (count,) in self._rows(f"SELECT count(*){_UNCONFIRMED}", run_id)), 0)
 
     def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
         """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""
         sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
         return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
-    def left_open(self, run_id: str) -> tuple[PastChange, ...]:
-        """Give the changes of a run that may have been sent and have no outcome, in plan order."""
+    def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
+        """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
         sql = (
-            "SELECT run_id, seq, uid, action, NULL, '', before, after FROM intents WHERE run_id = ?1"
-            " AND seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1) ORDER BY seq"
+            f"SELECT run_id, seq, uid, action, NULL, '', before, after{_LEFT_OPEN}"
+            + ("" if uids is None else _AMONG)
+            + " ORDER BY seq"
         )
-        return tuple(self._past(sql, run_id))
+        return self._past(sql, run_id, *(() if uids is None else (msgspec.json.encode(list(uids)).decode(),)))
+
+    def count_left_open(self, run_id: str) -> int:
+        """Count the changes of a run that may have been sent and have no outcome."""
+        return next((count for (count,) in self._rows(f"SELECT count(*){_LEFT_OPEN}", run_id)), 0)
 
     def intents(self, run_id: str) -> int:
         """Count the changes that a run was about to send, or sent."""

@@ -1,6 +1,6 @@
 """The tables of the state file, and the version that says which ones they are."""
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION"]
+__all__ = ["ADDED", "SCHEMA", "SCHEMA_VERSION"]
 
 SCHEMA_VERSION = 1
 
@@ -29,4 +29,11 @@ CREATE TABLE never_sticks (
     uid TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (uid, field)
 ) WITHOUT ROWID;
 CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+# Made where it is missing: a version that does not know it looks at the same users one by one.
+ADDED = """
+CREATE TABLE IF NOT EXISTS answered (
+    run_id TEXT NOT NULL, uid TEXT NOT NULL, seq INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, uid, seq)
+) WITHOUT ROWID;
 """

@@ -21,10 +21,11 @@ import msgspec
 from reconcile.core.baseline import Baseline
 from reconcile.core.outcome import PastChange, Settled
 from reconcile.core.plan import Change, encoded
+from reconcile.core.sent import Sent
 from reconcile.core.users import Values
 from reconcile.errors import SettingsError, StateError
 from reconcile.store.reader import RunRow, StateReader
-from reconcile.store.schema import SCHEMA, SCHEMA_VERSION
+from reconcile.store.schema import ADDED, SCHEMA, SCHEMA_VERSION
 
 __all__ = ["RunRow", "State", "StateReader"]
 
@@ -76,6 +77,7 @@ class State(StateReader):
             )
         if version == 0:
             self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        self._connection.executescript(ADDED)
         self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('app_id', ?)", (app_id,))
         bound = self._connection.execute("SELECT value FROM meta WHERE key = 'app_id'").fetchone()[0]
         if bound != app_id:
@@ -133,6 +135,20 @@ class State(StateReader):
         whole = msgspec.json.encode(metadata).decode()
         sql = "UPDATE intents SET whole = ? WHERE run_id = ? AND seq = ?"
         self._put(sql, (whole, run_id, change.seq), durable=True)
+
+    def leave_unconfirmed(self, run_id: str, change: Change, sent: Sent) -> None:
+        """
+        Record that a change was sent and answered, and is still to be confirmed; durable with the next commit.
+
+        A run that is killed before that finds an open intent, and settles it by a look.
+        """
+        facts = msgspec.json.encode(sent).decode()
+        row = (run_id, change.uid, change.seq, facts)
+        self._put("INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?)", row, durable=False)
+
+    def all_confirmed(self, run_id: str) -> None:
+        """Let go of what a run had left to be confirmed: all of it has an outcome."""
+        self._put("DELETE FROM answered WHERE run_id = ?", (run_id,), durable=False)
 
     def remember(self, name: str, answer: str, learnt_at: str) -> None:
         """Keep what was learnt about the service for later runs."""

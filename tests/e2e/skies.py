@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from reconcile.applying import Applier, Hands, Mode
+from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.core.guards import GuardClass
@@ -172,6 +172,7 @@ class Island:
             ours=frozenset(change.uid for change in self.changes),
             settled=dict(state.outcomes(run_id)),
             open_intents=frozenset(state.open_intents(run_id)),
+            unconfirmed=Numbers(state.unconfirmed_seqs(run_id)),
         )
         try:
             yield Applier(PlanFile(path), hands, mode, lambda _change, _settled: None), state

@@ -15,7 +15,7 @@ LONG_AGO = 1_600_000_000
 AVATAR = "https://img.example.com/1.png"
 NO_GUARDS = [
     flag
-    for kind in ("create", "update", "clear", "deactivate")
+    for kind in ("create", "update", "role_change", "clear", "deactivate", "reactivate")
     for flag in ("--set", f"guards.{kind}={{percent=100, floor=100000}}")
 ]
 SWITCH_OFF = ("--set", "policy.unmanaged=deactivate")
@@ -110,6 +110,66 @@ def test_applying_costs_a_look_and_a_write_a_change(
         standard = report["forecast"]["requests"] - core
         assert report["forecast"]["share"] == {"core": core / 10_000, "standard": standard / 20_000}
     assert json.loads(nights.shell.latest("report.json").read_text("utf-8"))["forecast"] == report["forecast"]
+
+
+@pytest.mark.parametrize("way", ["apply", "apply RUN"])
+def test_a_run_of_everything_costs_what_was_forecast(
+    nights: Nights, sandbox: Sandbox, profile: Profile, way: str
+) -> None:
+    """Creates, updates, role changes, users of both, reactivations, deactivations: within a tenth, and so it is reported."""
+    policy = (*SWITCH_OFF, "--set", "policy.deactivated=reactivate", *NO_GUARDS)
+    load(sandbox, range(1, 101))
+    nights.run(90, *policy, "--yes", "--accept-mapping", command=("apply",), plan="default")
+    load(sandbox, range(1, 21), name="Old")
+    load(sandbox, range(21, 31), role="premium")
+    load(sandbox, range(31, 34), name="Old", role="premium")
+    load(sandbox, range(100_001, 100_031))
+    planned = nights.run(130, *policy, plan="default").json
+    sandbox.clear_log()
+    flags = policy if way == "apply" else ()
+    target = () if way == "apply" else (planned["run_id"],)
+    result = nights.shell("apply", *target, "--yes", "--json", *(flags or policy))
+    assert result.code == 0, (result.out, result.err)
+    report = result.json
+    before = report["directory"]["requests"] or 1  # for a saved plan the roles are asked for
+
+    assert planned["plan"] == {"create": 30, "update": 36, "reactivate": 10, "deactivate": 30, "held": 0}
+    assert report["outcomes"]["applied"] == 106
+    assert report["requests"]["applying"] == sandbox.counters().requests - before
+    assert report["forecast"]["requests"] == planned["forecast"]["requests"]
+    assert abs(report["requests"]["applying"] / report["forecast"]["requests"] - 1) <= 0.1
+
+
+def test_each_command_reports_the_requests_that_the_service_counted(nights: Nights, sandbox: Sandbox) -> None:
+    """Also where a run is stopped, resumed, tried again or undone: to the single request."""
+    load(sandbox, range(1, 11), name="Old")
+
+    def counted(*command: str, code: int = 0) -> str:
+        sandbox.clear_log()
+        more = () if command[0] == "resume" else NO_GUARDS
+        result = nights.shell(
+            *command, "--json", *more, *(("--yes",) if command[0] not in {"plan", "resume"} else ())
+        )
+        assert result.code == code, (result.out, result.err)
+        requests = result.json["requests"]
+        assert requests["core"] + requests["standard"] == sandbox.counters().requests, command
+        return str(result.json["run_id"])
+
+    nights.write(12)
+    run_id = counted("plan")
+    counted("apply", run_id, "--limit", "3")
+    counted("apply", run_id)
+    nights.write(14, name="New")
+    sandbox.fault("revoke_key", method="PUT", nth=4)
+    counted("apply", code=8)
+    sandbox.restore_key()
+    counted("resume")
+    nights.write(14, name="Newer")
+    sandbox.fault("status", code=422, error="ERR_BAD_REQUEST", method="PUT", nth=1)
+    sandbox.fault("status", code=503, method="PUT", nth=2, when="after")
+    run_id = counted("apply", code=4)
+    counted("retry", run_id)
+    counted("undo", run_id)
 
 
 def test_deactivations_do_not_wait_for_each_others_looks(nights: Nights, sandbox: Sandbox) -> None:

@@ -71,7 +71,7 @@ def a_report(text: str = "Plum", **but: Any) -> Report:
         drift=DriftCounts(in_step=1, missing=0, drifted=1, stale=1),
         plan=PlanCounts(create=0, update=1, reactivate=0, deactivate=0, held=0),
         outcomes={**empty_tally(), "rejected": 1},
-        requests=RequestCounts(core=0, standard=9),
+        requests=RequestCounts(core=0, standard=9, applying=5),
         forecast={
             "requests": 2,
             "core": 0,

@@ -157,7 +157,7 @@ def _report(changes: list[SurveyedChange], **but: object) -> Report:
         drift=DriftCounts(47_033, 412, 760, 631, 160, 38, 1, 0, 122, 3),
         plan=PlanCounts(creates, len(changes) - creates, 0, 0, 0),
         outcomes=None,
-        requests=RequestCounts(403, 1_991, 12, 3),
+        requests=RequestCounts(403, 1_991, 12, 3, 2_343),
         forecast={"requests": 2_274, "core": 412, "standard": 1_862, "seconds": 71, "note": ""},
         timing={"read": 1.41, "fetch": 9.83, "plan": 0.62},
         peak_rss_mib=212,
