@@ -8,7 +8,7 @@ __all__ = ["FENCES", "PAGES", "ROOT", "Fence", "fenced"]
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("samples/**/*.md")]
+    page for folder in (".", "docs", "benchmarks", "samples/**") for page in ROOT.glob(f"{folder}/*.md")
 )
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 

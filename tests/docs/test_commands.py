@@ -34,7 +34,7 @@ BEFORE = {
         "rm reconcile.toml",
         'export RECONCILE_ROLES__MAP=\'{ free = "default", pro = "premium", staff = "moderator" }\'',
     ],
-    "benchmarks/README.md: python -m benchmarks.startup": [f"cd {ROOT}"],
+    "docs/benchmarks.md: python -m benchmarks.startup": [f"cd {ROOT}"],
     "docs/first-run.md: reconcile init --yes --source users.csv": ["rm reconcile.toml"],
     'docs/first-run.md: reconcile init --yes --source "$DATABASE_URL"': [
         "python -c \"import sqlite3; sqlite3.connect('users.db').execute('create table users (id, name)')\"",
