@@ -30,7 +30,7 @@ _PAGE = 1_000_000  # bytes at the most, however long the texts are: mail and bro
 _QUARANTINED = 200  # rows that the page shows; quarantine.csv has all
 _PLAIN = 100  # changes that stand in the page as they are, for readers without the script
 _PART = 150_000  # bytes at the most of either, and of the unmanaged users; the packed changes get what is left
-_MARKUP = 120  # bytes around a text, at the most
+_MARKUP = 40  # bytes around a text, or so
 _SENTENCE = 500  # bytes that the words about the sample take at the most
 _SITUATIONS = ("in_step", "missing", "drifted", "deactivated", "protected", "unknown")
 _ACTIONS = ("create", "update", "reactivate", "deactivate")
@@ -143,6 +143,15 @@ def _moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
+def _breakable(name: str) -> Markup:
+    """Let the name of a metadata key go on in the next line."""
+    return (
+        escape(name).replace("metadata.", Markup("metadata.<wbr>"), 1)
+        if name.startswith("metadata.")
+        else escape(name)
+    )
+
+
 @cache
 def _template(name: str) -> str:
     return resources.files("reconcile.report").joinpath("templates", name).read_text("utf-8")
@@ -158,6 +167,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["safe_text"] = lambda text: safe(text, _LONGEST)
+    environment.filters["breakable"] = _breakable
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["number"] = lambda number: "–" if number is None else f"{number:,}"
     environment.filters["grouped"] = lambda text: _LONG_NUMBER.sub(lambda found: f"{int(found[0]):,}", text)
