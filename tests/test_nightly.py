@@ -104,6 +104,32 @@ def test_the_line_of_the_crontab_runs_in_what_cron_gives_it(machine: Machine) ->
     assert machine.ear.paths() == ["/ping/start", "/ping"]
 
 
+def _only_looks() -> bool:
+    """Whether this machine's `crontab -n` looks at a file and leaves it: to others than Debian's it means something else."""
+    if not shutil.which("crontab"):
+        return False
+    said = subprocess.run(["crontab", "-?"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return "dry run" in said.stdout + said.stderr
+
+
+@pytest.mark.skipif(not _only_looks(), reason="there is no cron that only looks; on Debian: apt-get install cron")
+def test_cron_takes_the_lines(tmp_path: Path) -> None:
+    """Those of the sample, and those that stand in a page; a line that is none shows that it would say so."""
+    files = {
+        "sample": text_of("crontab"),
+        **{fence.page.replace("/", "-"): fence.text for fence in fenced("cron")},
+    }
+    files["bad"] = "15 25 * * *  true\n"
+    judged = {}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        judged[name] = subprocess.run(
+            ["crontab", "-n", tmp_path / name], capture_output=True, check=False
+        ).returncode
+
+    assert judged == {**dict.fromkeys(files, 0), "bad": 1}
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/since.md"])
 def test_the_cron_lines_of_a_page_run(machine: Machine, page: str) -> None:
     """In what cron gives them, with the settings that the page has, in their order."""
