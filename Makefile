@@ -58,7 +58,9 @@ reference: $(VENV)/.installed  ## Write the page of all commands anew, after one
 
 docs: $(VENV)/.installed  ## Build the site of the documentation into site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
-	$(BIN)/zensical build
+	$(BIN)/zensical build --clean --strict
+	mkdir -p site/reconcile/report && cp reconcile/report/schema.json site/reconcile/report/ && cp -R samples site/
+	find site -name index.html -exec sed -E -i.bak 's,href="\.\./\.\./(samples|reconcile)/,href="../\1/,g' {} + && find site -name '*.bak' -delete
 
 lock: $(VENV)/.installed  ## Pin the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" pyproject.toml -o requirements.lock
@@ -66,4 +68,4 @@ lock: $(VENV)/.installed  ## Pin the dependencies anew, with hashes
 	echo zensical | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" - -o requirements-docs.lock
 
 clean:  ## Remove what was installed and generated
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo mutants dist build
+	rm -rf $(VENV) site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reconcile-demo mutants dist build

@@ -1,11 +1,12 @@
 """
 How large the page of a report is, how long it takes to write, and how soon a reader can use it:
-`python -m benchmarks.page`, from the root of the repository, prints a table in Markdown.
+`python -m benchmarks.page [--changes N ...]`, from the root of the repository, prints a table in Markdown.
 
 Owns the plans and the table. The plans go by as they do in a run, a change at a time. Each page is opened anew in
 Debian's Chromium; it can be used once its table has rows that were filtered. Needs Linux, and that Chromium.
 """
 
+import argparse
 import os
 import platform
 import resource
@@ -32,13 +33,16 @@ _MADE = 20_000  # different changes; a larger plan has them again and again
 
 def main() -> None:
     """Measure each size, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--changes", type=int, nargs="+", default=SIZES)
+    sizes = parser.parse_args().changes
     _say(
         f"{os.cpu_count()} cores, Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f} at the start.\n"
     )
     _say("| changes | page, KB | written, CPU s | peak, MiB | opened and usable, s (best of 5, worst) |")
     _say("|---|---|---|---|---|")
     with chromium() as browser, TemporaryDirectory() as folder:
-        for size in SIZES:
+        for size in sizes:
             began = process_time()
             page = _page(size)
             written = process_time() - began

@@ -275,9 +275,8 @@ def main() -> None:
             f"{number:.1f}" for number in (found.seconds, found.cpu, *stages, found.cpu - sum(stages))
         )
         changes = sum(found.report["plan"][name] for name in ("create", "update", "reactivate", "deactivate"))
-        say(
-            f"| {count:,} | {changes:,} | {sum(found.report['requests'].values()):,} | {cells} | {found.peak:,.0f} |"
-        )
+        sent = sum(found.report["requests"][group] for group in ("core", "standard"))
+        say(f"| {count:,} | {changes:,} | {sent:,} | {cells} | {found.peak:,.0f} |")
         points.append((count, found.cpu, found.peak))
     if asked.curve:
         asked.curve.write_text(drawn(points), "utf-8")

@@ -15,7 +15,9 @@ from reconcile.core.baseline import Baseline, window
 from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
 from reconcile.core.pacing import RateGroup
+from reconcile.courier import Answer
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
+from reconcile.notify import look, rehearse
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
@@ -38,14 +40,19 @@ class Finding(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-def examine(settings: Settings, world: World) -> Iterator[Finding]:
-    """Look at everything that a run needs, in the order in which it would need it."""
+def examine(settings: Settings, world: World, *, tells: bool = False) -> Iterator[Finding]:
+    """
+    Look at everything that a run needs, in the order in which it would need it.
+
+    `tells` sends a test message to whom `[notify]` names.
+    """
     yield from _settings(settings)
     roles: set[str] = set()
     yield _tried("source", lambda: _source(settings, world, roles))
     yield from _place(settings, world)
     if not require_app(settings):
         yield from _app(settings, world, roles)
+    yield from _notify(settings, world, tells=tells)
 
 
 def _tried(what: str, look: Callable[[], tuple[str, str, str]]) -> Finding:
@@ -172,3 +179,25 @@ def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settin
     else:
         words = f"CometChat sends no rate headers, so {rate:,.0f} requests a minute are assumed"
         yield Finding("limits", "warn", words, "--set limits.standard_per_minute=N when you know the limit")
+
+
+def _notify(settings: Settings, world: World, *, tells: bool) -> Iterator[Finding]:
+    """Say whether those can be reached who are told how a run went. No address is shown: whoever has it may write there."""
+    if not settings.notify.addresses:
+        yield Finding("notify", "ok", "nobody is told how a run went: [notify] names no address")
+        return
+    looked = look(settings.notify, world)
+    answers = rehearse(settings, world) if tells else {}
+    for name, answer in looked.items():
+        if not any(told.partition(" (")[0] == name for told in answers):
+            yield _told(name, answer, "nothing was sent")
+    for name, answer in answers.items():
+        yield _told(name, answer, "a test was sent")
+
+
+def _told(name: str, answer: Answer, what: str) -> Finding:
+    words = f"{name}: {answer.words}; {what}"
+    if answer.is_well:
+        return Finding("notify", "ok", words)
+    remedy = f"look at the variable that has notify.{name.partition(',')[0]}; a run goes on all the same"
+    return Finding("notify", "warn", words, remedy)

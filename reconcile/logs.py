@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -23,6 +23,7 @@ __all__ = [
     "bind_run",
     "configure",
     "configure_for_host",
+    "name_nobody",
     "readable",
     "readable_but_colors",
     "redact",
@@ -32,6 +33,9 @@ __all__ = [
 
 _secrets: dict[str, None] = {}
 _bound: dict[str, str] = {}
+_marks: list[Callable[[str, str], str]] = []  # none or one: what stands for a user and a role
+_NAMING = {"uid": "user", "role": "role"}  # fields that name somebody, and the kind of their mark
+_PATH_OF_USER = re.compile(r"(?<=/users/)[A-Za-z0-9_-]+")
 _SECRET_FIELDS = re.compile(r"(?i)(api_?key|authorization|auth_?token|password|secret)")
 # The password of a URL may hold any character, so it ends at the last @ of the word.
 _USERINFO = re.compile(r"(?<=://)([^:/@\s]*):[^\s\"'<>]*@")
@@ -94,6 +98,20 @@ def _with_run(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return {**_bound, **event}
 
 
+def _nameless(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if not _marks:
+        return event
+    (mark,) = _marks
+    return {
+        key: mark(_NAMING[key], str(value))
+        if key in _NAMING
+        else _PATH_OF_USER.sub(lambda found: mark("user", found[0]), value)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
 def _redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return _clean_items(event)
 
@@ -133,6 +151,11 @@ def bind_run(run_id: str) -> None:
     _bound["run_id"] = run_id
 
 
+def name_nobody(mark: Callable[[str, str], str]) -> None:
+    """Have no line from now on name a user: `mark` gives what stands for a text of a kind, which is user or role."""
+    _marks[:] = [mark]
+
+
 def configure(
     *, form: str, level: str, stream: TextIO | None = None, run_id: str = "", plain: bool = False
 ) -> None:
@@ -149,6 +172,7 @@ def configure(
         structlog.processors.ExceptionRenderer(tracebacks)
         if form == "json"
         else structlog.processors.format_exc_info,
+        _nameless,
         _redacted,
         *_renderers(form, stream, plain=plain),
     ]
@@ -159,6 +183,7 @@ def configure(
         cache_logger_on_first_use=False,
     )
     _bound.clear()
+    _marks.clear()
     if run_id:
         bind_run(run_id)
     for name in ("httpx", "httpcore"):

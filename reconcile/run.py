@@ -28,9 +28,10 @@ from reconcile.cometchat.gate import Gate, Stop
 from reconcile.config import api_key
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
+from reconcile.core.redaction import Redactor
 from reconcile.errors import ExitCode, SettingsError
 from reconcile.interrupts import Interrupts
-from reconcile.logs import bind_run, remember_secret
+from reconcile.logs import bind_run, name_nobody, remember_secret
 from reconcile.progress import Progress
 from reconcile.settings import Notify, Settings, seconds_of
 from reconcile.store.artifacts import RunFolder, open_run_dir
@@ -240,6 +241,8 @@ def open_run(
         stack.enter_context(hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), run_id))
         state = _open_state(run_dir, settings, options)
         stack.callback(state.close)
+        if options.redact:
+            name_nobody(Redactor(state.salt()).mark)
         _see_unmoved(state, again)
         stop = Stop(world.monotonic)
         interrupts = Interrupts(stop)

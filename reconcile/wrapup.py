@@ -52,7 +52,10 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     except ReconcileError as error:
         ended_by = _named(run, error)
         ended_by.message = redact(ended_by.message)
-        log.error("run.ended_early", error=type(ended_by).__name__, message=ended_by.message, hint=ended_by.hint)
+        message, hint = ended_by.message, ended_by.hint
+        if run.options.redact:  # Our sentences may name anybody.
+            message, hint = "the reason is left out of the redacted log", f"reconcile report {run.id} tells it"
+        log.error("run.ended_early", error=type(ended_by).__name__, message=message, hint=hint)
     except Exception as error:
         bug = error
         log.exception("run.bug")

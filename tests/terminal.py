@@ -27,9 +27,10 @@ def on_a_terminal(
     columns: int = 100,
     lines: int = 40,
     environ: Mapping[str, str | None] | None = None,
+    command: Sequence[str] = (sys.executable, "-m", "reconcile"),
 ) -> Shown:
     """
-    Run a command on a terminal of this size.
+    Run `reconcile`, or another command, on a terminal of this size.
 
     `answers` are typed ahead, a line each. `environ` is set, and a None in it unset; NO_COLOR is unset unless it is named.
     """
@@ -37,7 +38,7 @@ def on_a_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     wanted = {**os.environ, "TERM": "xterm", "NO_COLOR": None, "COLUMNS": None, "LINES": None, **(environ or {})}
     process = subprocess.Popen(
-        [sys.executable, "-m", "reconcile", *argv],
+        [*command, *argv],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

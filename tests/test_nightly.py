@@ -16,6 +16,7 @@ import yaml
 from reconcile.report.metrics import render_metrics
 from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Shell
+from tests.docs.pages import fenced
 from tests.ears import Ear, listening
 from tests.report.builders import a_report
 
@@ -101,6 +102,53 @@ def test_the_line_of_the_crontab_runs_in_what_cron_gives_it(machine: Machine) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("In step")
     assert machine.ear.paths() == ["/ping/start", "/ping"]
+
+
+def _only_looks() -> bool:
+    """Whether this machine's `crontab -n` looks at a file and leaves it: to others than Debian's it means something else."""
+    if not shutil.which("crontab"):
+        return False
+    said = subprocess.run(["crontab", "-?"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return "dry run" in said.stdout + said.stderr
+
+
+@pytest.mark.skipif(not _only_looks(), reason="there is no cron that only looks; on Debian: apt-get install cron")
+def test_cron_takes_the_lines(tmp_path: Path) -> None:
+    """Those of the sample, and those that stand in a page; a line that is none shows that it would say so."""
+    files = {
+        "sample": text_of("crontab"),
+        **{fence.page.replace("/", "-"): fence.text for fence in fenced("cron")},
+    }
+    files["bad"] = "15 25 * * *  true\n"
+    judged = {}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        judged[name] = subprocess.run(
+            ["crontab", "-n", tmp_path / name], capture_output=True, check=False
+        ).returncode
+
+    assert judged == {**dict.fromkeys(files, 0), "bad": 1}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/since.md"])
+def test_the_cron_lines_of_a_page_run(machine: Machine, page: str) -> None:
+    """In what cron gives them, with the settings that the page has, in their order."""
+    lines = [line for fence in fenced("cron", page) for line in fence.text.splitlines() if re.match(r"\d", line)]
+    settings = "".join(fence.text for fence in fenced("toml", page)[:1])
+    _fill(machine.folder / "users.db")
+    given = machine.environ | {
+        "COMETCHAT_API_KEY_FILE": str(machine.folder / "apikey"),
+        "DATABASE_URL": f"sqlite:///{machine.folder}/users.db",
+    }
+    if settings:
+        machine.shell.write("reconcile.toml", f'[cometchat]\napp_id = "demo"\n{settings}{MAPPED}')
+    for line in lines:
+        command = line.split(maxsplit=5)[5]
+        placed = re.sub("/srv/reconcile|/etc/reconcile", lambda _: str(machine.folder), command)
+        done = machine.run(placed, **given)
+        assert done.returncode == 0, done.stderr
+
+    assert lines
 
 
 def unit(name: str) -> list[tuple[str, str]]:
@@ -279,11 +327,15 @@ def test_the_container_of_the_cron_job_runs_with_its_own_settings(
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+MAPPED = '[fields]\nuid = "id"\nname = "full_name"\n'
+
+
 def _fill(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute(
             "CREATE TABLE users (id TEXT, full_name TEXT, avatar_url TEXT, plan TEXT, deleted_at TEXT)"
         )
+        connection.execute("CREATE VIEW chat_users AS SELECT *, '2026-11-23T02:15:00Z' AS updated_at FROM users")
         connection.execute("INSERT INTO users VALUES ('kiwi', 'Kiwi', '', 'premium', NULL)")
     connection.close()
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from reconcile import apply as apply_function
-from reconcile import notify
+from reconcile import courier, notify
 from reconcile.core.report import GuardLine
 from reconcile.core.summary import Known, Summary, change_of, said, summary_of
 from reconcile.errors import ExitCode, Interrupted, RunLocked, SettingsError
 from reconcile.run import real_world
-from reconcile.sandbox.testing import Sandbox
+from reconcile.sandbox.testing import Sandbox, running_sandbox
 from reconcile.settings import Notify, Secret, Settings
 from tests.conftest import Shell
 from tests.ears import Ear, listening
@@ -235,7 +235,7 @@ def test_a_refusal_is_tried_again_where_that_may_help(job: Shell, ear: Ear, stat
 
 def test_a_server_that_is_silent_is_not_waited_for(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two tries of the start, and no more than the whole time that telling may take at the end."""
-    monkeypatch.setattr(notify, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(courier, "TIMEOUT_S", 0.2)
     monkeypatch.setattr(notify, "LONGEST_S", 0.6)
     ear.status = lambda _path: None
     result = job("apply", "--yes", "--set", "notify.when=always")
@@ -256,7 +256,7 @@ def test_whoever_waits_for_the_end_waits_less(ear: Ear, monkeypatch: pytest.Monk
     with pytest.raises(Interrupted), notify.telling("apply", settings, world, notes.append):
         raise Interrupted(ExitCode.SIGTERM)
 
-    assert world.monotonic() - began < notify.TIMEOUT_S
+    assert world.monotonic() - began < courier.TIMEOUT_S
     assert notes == ["note: notify.ping_failure failed: no end within 1 s; the run is not affected"]
 
 
@@ -346,6 +346,103 @@ def test_a_change_is_of_the_exit_code(before: int | None, code: int, change: str
     known = None if before is None else Known("r", "v", before, "t")
 
     assert change_of(known, code) == change
+
+
+# Looked at, and told on purpose
+
+
+def _found(job: Shell, *flags: str, code: int = 0) -> dict[str, str]:
+    result = job("doctor", "--json", *flags)
+    assert result.code == code, result.out
+    findings = [finding for finding in result.json["findings"] if finding["what"] == "notify"]
+    assert all(finding["level"] == "ok" or finding["remedy"] for finding in findings)
+    return {finding["words"]: finding["level"] for finding in findings}
+
+
+def test_the_doctor_looks_and_sends_nothing(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection and not one request; what cannot be reached or used is a warning, because a run goes on without."""
+    monkeypatch.setenv("RECONCILE_NOTIFY__PING_FAILURE", f"{_a_port_without_a_server()}/c0ffee")
+    found = _found(job)
+
+    assert found == {
+        "ping: it can be reached; nothing was sent": "ok",
+        "ping_failure: it cannot be reached; nothing was sent": "warn",
+        "webhook: it can be reached; nothing was sent": "ok",
+    }
+    assert ear.heard == []
+
+
+def test_the_doctor_tells_once_where_it_is_asked_to(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a success, which wakes nobody, and by words that say what it is; an alarm is not set off."""
+    monkeypatch.setenv("RECONCILE_NOTIFY__PING_START", f"{ear.url}/begins")
+    ear.status = lambda path: 404 if "hook" in path else 201
+    found = _found(job, "--notify")
+    asked = {request.path: request for request in ear.heard}
+
+    assert found == {
+        "ping (success): it answered 201; a test was sent": "ok",
+        "ping_start: it can be reached; nothing was sent": "ok",
+        "webhook: it answered 404; a test was sent": "warn",
+    }
+    assert asked.keys() == {"/ping/c0ffee", "/hook?token=c0ffee"}
+    message = msgspec.convert(asked["/hook?token=c0ffee"].json, Summary)
+    assert (message.verdict, message.run_id, message.change) == ("test", None, "none")
+    assert not (job.folder / "runs" / notify.MEMORY).exists()
+
+
+def test_the_next_run_tells_as_if_no_test_had_been(job: Shell, ear: Ear) -> None:
+    """A failure that was told is a failure still."""
+    night(job, "--source", "absent.csv", code=6)
+    _found(job, "--notify")
+    ear.messages()
+    night(job)
+
+    assert [message["change"] for message in ear.messages()] == ["recovered"]
+
+
+def test_the_doctor_says_where_nobody_is_told(job: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without being asked for a message."""
+    monkeypatch.delenv("RECONCILE_NOTIFY__PING")
+    monkeypatch.delenv("RECONCILE_NOTIFY__WEBHOOK")
+
+    for flags in ((), ("--notify",)):
+        assert _found(job, *flags) == {"nobody is told how a run went: [notify] names no address": "ok"}
+
+
+def test_the_doctor_believes_no_certificate_that_proves_nothing(
+    job: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so without a request; behind a proxy only a message shows whether it arrives."""
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with running_sandbox(tls=True) as server:
+        monkeypatch.setenv("RECONCILE_NOTIFY__PING", server.base_url)
+        untrusted = _found(job)
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca_file))
+        trusted = _found(job)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("RECONCILE_NOTIFY__PING", "https://birds.example/c0ffee")
+    proxied = _found(job)
+
+    assert "ping: its certificate is not believed; nothing was sent" in untrusted
+    assert "ping: it can be reached, and its certificate is believed; nothing was sent" in trusted
+    assert "ping: not tried: there is a proxy on the way; nothing was sent" in proxied
+
+
+@pytest.mark.skipif(find_spec("apprise") is None, reason="the extra is not installed")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_doctor_asks_apprise(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it can use an address; and with --notify, whether it delivered."""
+    place = ear.url.removeprefix("http://")
+    monkeypatch.setenv("RECONCILE_NOTIFY__APPRISE", f"json://{place}/c0ffee nonsense://c0ffee")
+    looked = _found(job)
+    assert ear.heard == []
+    told = _found(job, "--notify")
+
+    assert looked["apprise, address 1: Apprise can use this address; nothing was sent"] == "ok"
+    assert looked["apprise, address 2: Apprise cannot use this address; nothing was sent"] == "warn"
+    assert told["apprise, address 1: Apprise delivered it; a test was sent"] == "ok"
+    assert told["apprise, address 2: Apprise cannot use this address; a test was sent"] == "warn"
 
 
 # Settings

@@ -14,11 +14,14 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command("doctor")
 @settings_options
+@click.option(
+    "--notify", "tells", is_flag=True, help="Send whom [notify] names one test message, and the ping of a success."
+)
 @output_options
-def command(**given: Any) -> int:
-    """Check settings, source, key and its scope, roles, limits, disk, lock and state.
+def command(*, tells: bool, **given: Any) -> int:
+    """Check settings, source, key and its scope, roles, limits, disk, lock, state and whom [notify] names.
 
-    Reads only. Ends with the exit code that a run would end with.
+    Reads only, and sends no message unless asked. Ends with the exit code that a run would end with.
     """
     settings = configured(**{**given, "quiet": not given["verbose"]})
     import msgspec  # noqa: PLC0415 - keeps --help light
@@ -29,7 +32,7 @@ def command(**given: Any) -> int:
     from reconcile.run import real_world  # noqa: PLC0415
 
     findings = []
-    for finding in examine(settings, real_world(environment())):
+    for finding in examine(settings, real_world(environment()), tells=tells):
         findings.append(finding)
         if not given["as_json"]:
             mark = click.style(f"{finding.level:<4}", fg=_COLORS[finding.level])

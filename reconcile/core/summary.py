@@ -11,7 +11,7 @@ import msgspec
 from reconcile.core.report import Report, ended_without_report
 from reconcile.errors import ExitCode
 
-__all__ = ["Known", "Summary", "change_of", "kind_of", "said", "summary_of", "summary_without_run"]
+__all__ = ["Known", "Summary", "a_test", "change_of", "kind_of", "said", "summary_of", "summary_without_run"]
 
 SCHEMA_VERSION = 1
 _TO_RESUME = frozenset({ExitCode.STOPPED, ExitCode.SIGINT, ExitCode.SIGTERM})
@@ -102,6 +102,12 @@ def summary_without_run(
     verdict, words = ended_without_report(code)
     needs = (_REMEDIES[code],) if code in _REMEDIES else ()
     return Summary(run_id, command, app_id, verdict, int(code), words, started_at, finished_at, {}, {}, needs)
+
+
+def a_test(app_id: str, now: str) -> Summary:
+    """Give what is sent when somebody wants to see that it arrives."""
+    words = "A test: somebody asked for it by reconcile doctor --notify, and no run has taken place."
+    return Summary(None, "doctor", app_id, "test", int(ExitCode.DONE), words, now, now, {}, {}, ())
 
 
 def said(summary: Summary) -> tuple[str, str]:

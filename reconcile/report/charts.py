@@ -13,17 +13,19 @@ __all__ = ["bullets", "costs", "field_bars", "role_moves", "spending", "stack", 
 
 # Limits from below; the others are limits from above.
 _AT_LEAST = frozenset({"min_rows", "max_shrink_percent", "sentinels", "sha256"})
+_SEEN = 1.5  # percent of a bar: on a phone two points between its neighbours
 _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a bar, from `start` on; both in percent."""
+    """A part of a bar: its share, and where it is drawn from and how wide; all in percent."""
 
     name: str
     number: float
-    start: float
     percent: float
+    start: float
+    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,18 @@ class Spending:
 
 
 def stack(counts: Iterable[tuple[str, float]]) -> tuple[Segment, ...]:
-    """Put numbers end to end; what is nothing is left out."""
+    """Put numbers end to end; what is nothing is left out, and what is next to nothing is wide enough to be seen."""
     filled = [(name, number) for name, number in counts if number]
     total = sum(number for _, number in filled)
+    shares = [100 * number / total for _, number in filled]
+    least = min(_SEEN, 50 / (len(shares) or 1))
+    large = [share for share in shares if share >= least]
+    scale = (100 - least * (len(shares) - len(large))) / (sum(large) or 1)
     made, start = [], 0.0
-    for name, number in filled:
-        percent = 100 * number / total
-        made.append(Segment(name, number, start, percent))
-        start += percent
+    for (name, number), share in zip(filled, shares, strict=True):
+        width = share * scale if share >= least else least
+        made.append(Segment(name, number, share, start, width))
+        start += width
     return tuple(made)
 
 

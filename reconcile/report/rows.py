@@ -16,7 +16,8 @@ from reconcile.logs import safe
 
 __all__ = ["Row", "pack", "row_of"]
 
-_BYTES = 600_000  # packed; a third more in base64, and with the rest of the page less than a megabyte
+_UNPACKED = 12_000_000  # bytes of JSON: what a browser reads in half a second, however well it packs
+_END = 100  # bytes that may still come behind the last row, and that packing adds to what cannot be packed
 _VALUE, _DETAIL = 300, 200  # characters that are shown; changes.csv has all of them
 _TOGETHER = 100  # rows between two looks at the size
 
@@ -53,14 +54,28 @@ def _shown(value: object) -> str | None:
     return safe(value if isinstance(value, str) else msgspec.json.encode(value).decode(), _VALUE)
 
 
-def pack(rows: Sequence[Row]) -> tuple[str, int]:
-    """Pack as many rows as there is room for; also give how many that are."""
+def pack(rows: Sequence[Row], room: int) -> tuple[str, int]:
+    """Pack as many rows as have room in so many characters; also give how many that are."""
+    most = room // 4 * 3 - _END  # base64 writes three bytes as four
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     packed = bytearray(packer.compress(b"["))
-    count = 0
-    while count < len(rows) and len(packed) < _BYTES:
-        some = [msgspec.json.encode(row) for row in rows[count : count + _TOGETHER]]
-        packed += packer.compress(b",".join([b""] * bool(count) + some)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    count, left = 0, _UNPACKED
+    while some := _fitting(rows[count : count + _TOGETHER], min(most - len(packed), left)):
+        raw = b",".join([b""] * bool(count) + some)
+        packed += packer.compress(raw) + packer.flush(zlib.Z_SYNC_FLUSH)
+        left -= len(raw)
         count += len(some)
     packed += packer.compress(b"]") + packer.flush()
     return base64.b64encode(packed).decode(), count
+
+
+def _fitting(rows: Sequence[Row], room: int) -> list[bytes]:
+    """Give the first rows that fit even where nothing of them can be packed."""
+    some: list[bytes] = []
+    for row in rows:
+        written = msgspec.json.encode(row)
+        room -= len(written) + 1 + len(written) // 1000
+        if room < 0:
+            break
+        some.append(written)
+    return some

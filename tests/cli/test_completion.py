@@ -1,6 +1,7 @@
 """Shells complete commands, options and run ids, and start nothing heavy for that."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from click.shell_completion import ShellComplete
 from reconcile.cli import cli
 from reconcile.store.reader import RunRow
 from reconcile.store.state import State
+from tests.terminal import on_a_terminal
 from tests.test_architecture import HEAVY
 
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs" / "first-run.md"
 RUNS = {
     "20261121T021500Z-aaaa": ("apply", "finished", 3),
     "20261122T021500Z-bbbb": ("plan", "finished", 0),
@@ -136,24 +140,63 @@ def test_each_shell_gets_its_script(shell: str) -> None:
     assert f"{shell}_complete" in done.stdout
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
-def test_a_real_bash_completes_a_run_id(folder: Path) -> None:
-    """By the line of the documentation, and the function that it brings."""
+# What is typed, and what it becomes in every shell.
+TYPED = {
+    "reconcile und": "reconcile undo",
+    "reconcile plan --expect": "reconcile plan --expect-rows",
+    "reconcile report --format ht": "reconcile report --format html",
+    "reconcile resume 2026": f"reconcile resume {UNFINISHED}",
+    "reconcile resume --run-dir ru": "reconcile resume --run-dir runs",
+}
+
+
+@pytest.fixture
+def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder as a home, with `reconcile` on the path, and the start-up files of the documentation."""
     (folder / "bin").mkdir()
     ours = folder / "bin" / "reconcile"
-    ours.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconcile "$@"\n')
+    ours.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m reconcile "$@"\n')
     ours.chmod(0o755)
-    script = """
-eval "$(_RECONCILE_COMPLETE=bash_source reconcile)"
-complete -p reconcile
-COMP_WORDS=(reconcile resume 2026); COMP_CWORD=2; COMPREPLY=()
-_reconcile_completion reconcile
-echo "${COMPREPLY[@]}"
-"""
-    environ = {**os.environ, "PATH": f"{ours.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-ec", script], env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
+    for name in ("HOME", "ZDOTDIR"):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / ".config"))
+    monkeypatch.setenv("PATH", f"{ours.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TERM", "dumb")
+    for name, line in re.findall(r"^\| .*? \| `~/(.*?)` \| `(.*?)` \|$", DOCS.read_text("utf-8"), re.MULTILINE):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(line.replace("\\|", "|") + "\n")
+    return folder
 
-    assert done.stdout.splitlines()[-1:] == [UNFINISHED], done.stdout + done.stderr
-    assert "_reconcile_completion" in done.stdout
+
+def _needs(shell: str) -> None:
+    if not shutil.which(shell):
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"{shell} is not installed; on Debian: apt-get install --no-install-recommends {shell}")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_real_shell_completes_what_is_typed(at_home: Path, shell: str) -> None:
+    """At its prompt, by the key, with the line of the documentation in its start-up file."""
+    _needs(shell)
+    keys = "".join(f"{typed}\t\x01echo :\x05\n" for typed in TYPED)
+    shown = on_a_terminal(answers=[f"{keys}exit"], columns=200, environ={"TERM": "xterm"}, command=[shell, "-i"])
+    text = re.sub(r"\x1b\[[?\d;]*[A-Za-z@]|\r", "", shown.text)
+    lines = re.findall(r"^:(reconcile .*?)[/ ]*$", text, re.MULTILINE)
+
+    assert lines == list(TYPED.values()), shown.text
+
+
+def test_a_real_fish_completes_what_is_typed(at_home: Path) -> None:
+    """With what the documentation says in its file, which it finds by itself; each offer with its words."""
+    _needs("fish")
+    for typed, becomes in TYPED.items():
+        done = subprocess.run(
+            ["fish", "-c", f"complete --do-complete '{typed}'"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        offered = [line.partition("\t")[0].rstrip("/") for line in done.stdout.splitlines()]
+        assert offered == [becomes.rpartition(" ")[2]], done.stdout + done.stderr

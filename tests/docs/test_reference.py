@@ -3,16 +3,15 @@
 import json
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from reconcile.settings import Settings
+from tests.docs.pages import PAGES, ROOT
 from tests.docs.reference import PAGE, commands_page
-
-ROOT = PAGE.parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
 def test_every_command_is_on_its_page_as_it_is() -> None:
@@ -57,18 +56,45 @@ def _plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_link_leads_nowhere(page: Any) -> None:
-    """Neither to a file nor to a heading."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
-        if "://" in target or target.startswith("mailto:"):
-            continue
+def test_no_link_leads_nowhere(page: Path) -> None:
+    """Neither to a file nor to a heading; and a heading has one name, where the pages are read and on the site."""
+    for target in _targets(page):
         name, _, anchor = target.partition("#")
         file = page.parent / name if name else page
         assert file.exists(), target
         if anchor:
             heads = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.M)
-            slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-            assert anchor in slugs, target
+            assert anchor in {_slug(head) for head in heads}, target
+            assert page.parent.name != "docs" or anchor in {_slug_of_the_site(head) for head in heads}, target
+
+
+def _targets(page: Path) -> list[str]:
+    """The links of a page into the repository."""
+    found = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+    return [target for target in found if "://" not in target and not target.startswith("mailto:")]
+
+
+def _slug(head: str) -> str:
+    return re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
+
+
+def _slug_of_the_site(head: str) -> str:
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", head).strip().lower())
+
+
+def test_what_a_page_links_to_is_on_the_site() -> None:
+    """A page of docs/, or a file that `make docs` puts beside them."""
+    pages = ROOT / "docs"
+    outside = {
+        str((pages / name).resolve().relative_to(ROOT))
+        for page in pages.glob("*.md")
+        for name in (target.partition("#")[0] for target in _targets(page))
+        if name and (pages / name).resolve().parent != pages
+    }
+    (beside,) = re.findall(r"cp (\S+) site/.* && cp -R (\S+) site/", (ROOT / "Makefile").read_text("utf-8"))
+
+    assert outside
+    assert all((ROOT / name).is_file() and name.startswith(beside) for name in outside), outside
 
 
 def test_the_site_has_every_page() -> None:

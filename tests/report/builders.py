@@ -159,6 +159,12 @@ def _outcome(seq: int, number: int, *, held: bool) -> Settled:
     return Settled(Outcome.ALREADY if seq % 11 == 0 else Outcome.APPLIED)
 
 
+def packed_rows(page: str) -> list[list[Any]]:
+    """The rows that a page has packed, for its script."""
+    packed = re.search(r'id="data">([^<]*)<', page)
+    return msgspec.json.decode(gzip.decompress(base64.b64decode(packed[1]))) if packed else []
+
+
 def unpacked(page: str) -> str:
     """A page with its packed changes as text, and without its style and script: all that it says."""
     packed = re.search(r'id="data">([^<]*)<', page)

@@ -97,6 +97,7 @@ def _held() -> _Night:
         verdict="planned_held",
         headline="Plan: 133 to create, 267 to update, 0 to reactivate, 0 to deactivate; 56 of them are held by a guard.",
         exit_code=0,
+        plan=PlanCounts(133, 267, 0, 0, 56),
         guards={
             **_GUARDS,
             "role_change": GuardLine(2_213, 47_812, 2_000, "held", release, "2213 is over the limit of 2000"),
@@ -140,7 +141,25 @@ def _stopped() -> _Night:
     return report, surveyed(*every), _ROWS, _PAST[-2:]
 
 
-_NIGHTS = {"in_step": _in_step, "held": _held, "partial": _partial, "stopped": _stopped}
+def _canary() -> _Night:
+    tried = 20
+    every: list[SurveyedChange] = [
+        (change, Settled(Outcome.APPLIED if change.seq <= tried else Outcome.NOT_ATTEMPTED))
+        for change, _ in many_changes(400)
+    ]
+    report = _report(
+        every,
+        verdict="canary",
+        exit_code=0,
+        headline="Canary: the first 20 of 400 changes made.",
+        outcomes=_tally(every),
+        timing={"read": 1.41, "fetch": 9.83, "plan": 0.62, "apply": 3.9},
+        needs=(f"look at these users in CometChat, then make the rest: reconcile apply {RUN}",),
+    )
+    return report, surveyed(*every), (), _PAST[-1:]
+
+
+_NIGHTS = {"in_step": _in_step, "held": _held, "partial": _partial, "stopped": _stopped, "canary": _canary}
 NIGHTS = tuple(_NIGHTS)
 
 

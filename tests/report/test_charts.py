@@ -22,9 +22,18 @@ def test_parts_of_a_bar_are_in_proportion_and_fill_it(counts: list[tuple[str, in
     parts = stack(counts)
 
     assert [(part.name, part.number) for part in parts] == [pair for pair in counts if pair[1]]
-    ends = [0.0, *(part.start + part.percent for part in parts)]
+    ends = [0.0, *(part.start + part.width for part in parts)]
     assert [part.start for part in parts] == pytest.approx(ends[:-1])
-    assert not parts or ends[-1] == pytest.approx(100)
+    assert not parts or [ends[-1], sum(part.percent for part in parts)] == pytest.approx([100, 100])
+
+
+def test_what_is_next_to_nothing_is_seen() -> None:
+    """One of a million has its place, and the rest keeps its proportions; the share that is said is the true one."""
+    few, many, twice = stack([("few", 1), ("many", 333_333), ("twice", 666_666)])
+
+    assert few.width == 1.5
+    assert few.percent == pytest.approx(0.0001)
+    assert twice.width == pytest.approx(2 * many.width)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,26 @@ CONTRAST = """() => {
   }
   return found;
 }"""
+# Pictures, edges of controls and the outline of what has the keyboard, held against what is behind them: WCAG AA, 1.4.11.
+PICTURES = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = ([...rgb]) => {
+    const [r, g, b] = rgb.slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const card = parts(getComputedStyle(document.querySelector(".card")).backgroundColor);
+  const ratio = (color) => { const [a, b] = [light(parts(color)), light(card)].sort((x, y) => y - x); return (a + 0.05) / (b + 0.05); };
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = "var(--blue)";
+  const seen = { outline: getComputedStyle(probe).color };
+  probe.remove();
+  for (const rect of document.querySelectorAll("rect[class^=f-]:not(.f-track, .f-empty)")) seen[rect.classList[0]] = getComputedStyle(rect).fill;
+  for (const control of document.querySelectorAll("#tools input, #tools select")) seen[control.id] = getComputedStyle(control).borderTopColor;
+  return Object.entries(seen).map(([name, color]) => [name, ratio(color)]);
+}"""
+# Controls that are hard to hit: WCAG AA, 2.5.8.
+SMALL = """() => [...document.querySelectorAll("button, select, input")].filter((e) => e.getClientRects().length)
+  .filter((e) => Math.min(e.getBoundingClientRect().width, e.getBoundingClientRect().height) < 24).map((e) => e.id || e.textContent)"""
 # What a screen reader would have no name for, and ids that are there twice.
 NAMELESS = """() => {
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
@@ -292,6 +312,10 @@ def test_a_page_can_be_read(browser: Browser, files: dict[str, Path], night: str
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(NAMELESS) == []
+    drawn = dict(page.evaluate(PICTURES))
+    assert len(drawn) > 4
+    assert {name: ratio for name, ratio in drawn.items() if ratio < 3} == {}
+    assert page.evaluate(SMALL) == []
     assert [event for event in events if not event.startswith("request: file:")] == []
     # Both themes are themes: the page behind the text is light in one and dark in the other.
     red = int(re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[0])
@@ -319,6 +343,19 @@ def test_headings_go_down_one_by_one(page: Page) -> None:
 
     assert levels[0] == 1
     assert set(levels[1:]) == {2}
+
+
+def test_bars_beside_each_other_are_of_one_scale(browser: Browser, files: dict[str, Path]) -> None:
+    """However many digits stand behind them."""
+    for width in WIDTHS:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        open_(page, files["partial"])
+        for group in page.locator("ul.rows").all():
+            widths = group.evaluate(
+                "e => [...e.querySelectorAll('li > svg, .two > svg')].map(s => Math.round(s.getBoundingClientRect().width))"
+            )
+            assert len(set(widths)) == 1, widths
+        page.close()
 
 
 @pytest.mark.parametrize("night", NIGHTS)

@@ -45,7 +45,14 @@ def _assert_nowhere(shell: Shell, *results: Result) -> None:
     assert [(where, form) for where, text in said.items() for form in FORMS if form.encode() in text] == []
 
 
-COMMANDS = (("plan",), ("apply", "--yes"), ("doctor",), ("report", "--format", "json"), ("runs",))
+COMMANDS = (
+    ("plan",),
+    ("apply", "--yes"),
+    ("doctor",),
+    ("doctor", "--notify"),
+    ("report", "--format", "json"),
+    ("runs",),
+)
 ANSWERS = {
     "a refusal that repeats it": answer(500, TOKEN.encode(), x_echo=TOKEN),
     "a redirect with it": answer(302, location=f"http://127.0.0.1/{TOKEN}"),

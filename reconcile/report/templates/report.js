@@ -71,7 +71,8 @@
     const sides = action === "update" ? difference(name, before, after) : [[], [after === null ? make("em", "", "nothing") : after]];
     const box = make("div", "", make("ins", "", ...sides[1]));
     if (action === "update") box.prepend(make("del", "", ...sides[0]));
-    return make("div", "field", make("span", "", name), box);
+    const title = name.startsWith("metadata.") ? ["metadata.", make("wbr"), name.slice(9)] : [name];
+    return make("div", "field", make("span", "", ...title), box);
   };
   const words = (text) => text.replaceAll("_", " ");
   const rowOf = ([uid, action, reasons, fields, outcome, detail, row]) => {
