@@ -72,7 +72,7 @@ def _compare(
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_table([user], desired.fields))
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
     return without_stuck(comparison.close(whole=True), state.stuck())
 
 

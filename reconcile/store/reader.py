@@ -139,8 +139,11 @@ class StateReader:
 
     def forgotten(self, uids: Iterable[str]) -> tuple[str, ...]:
         """Give those of the uids that were forgotten."""
-        marks = frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
-        return forgotten_among(uids, self.known_salt(), marks)
+        return forgotten_among(uids, self.known_salt(), self.tombstones())
+
+    def tombstones(self) -> frozenset[str]:
+        """Give the marks of everybody who was forgotten."""
+        return frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent, with no answer and no outcome."""

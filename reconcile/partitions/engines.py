@@ -1,0 +1,197 @@
+"""
+Who works through the partitions: this process, others of this machine, or a Dask cluster that is there already.
+
+A task may be lost with its worker, and is then run again; one that raises ends the run.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from reconcile.errors import EngineError, SettingsError
+from reconcile.settings import Run as RunSettings
+
+__all__ = ["Engine", "engine_of", "workers_here"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+_TRIES = 3  # of a task whose worker died: what kills a third one is the task
+_LOST_HINT = (
+    "it was killed, perhaps for want of memory: more partitions take less each (run.partitions); then run it again"
+)
+_CONNECT_S = 20
+
+
+class Engine(Protocol):
+    """Runs a task for each of some arguments, and gives the answers in their order. Raises: EngineError."""
+
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterable[T]:
+        """Run the task once for each tuple of arguments."""
+
+    def close(self) -> None:
+        """Let go of the workers, whatever they are at."""
+
+
+def workers_here() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def engine_of(settings: RunSettings) -> Engine:
+    """Give the engine that the settings name; it is started when there is something to do. Raises: SettingsError."""
+    match settings.engine:
+        case "dask":
+            return Dask(settings.scheduler)
+        case "processes":
+            return Processes(workers_here())
+        case _:
+            return Inline()
+
+
+class Inline:
+    """One task after the other, in this process."""
+
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+        """Run the task once for each tuple of arguments."""
+        return (task(*call) for call in calls)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Processes:
+    """A pool of processes on this machine."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+        """Run the task once for each tuple of arguments. Raises: EngineError."""
+        waiting = self._begin(task, calls)
+        tries = 0
+        for at in range(len(calls)):
+            while True:
+                try:
+                    found: T = waiting[at].result()
+                    break
+                except BrokenProcessPool:
+                    tries += 1
+                    log.warning("partitions.worker_lost", tries=tries)
+                    if tries == _TRIES:
+                        raise EngineError(
+                            "a worker process died while it compared a partition, and so did those that tried again",
+                            hint=_LOST_HINT,
+                        ) from None
+                    self.close()
+                    done = [future.done() and _is_answer(future) for future in waiting]
+                    again = self._begin(
+                        task, [call for call, is_done in zip(calls, done, strict=True) if not is_done]
+                    )
+                    anew = iter(again)
+                    waiting = [
+                        future if is_done else next(anew) for future, is_done in zip(waiting, done, strict=True)
+                    ]
+            yield found
+
+    def _begin(self, task: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> list[Future[T]]:
+        if self._pool is None:
+            # Not forked: threads of ours may hold a lock that a copy would wait for.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, context, _obey)
+        return [self._pool.submit(task, *call) for call in calls]
+
+    def close(self) -> None:
+        """Let go of the workers, whatever they are at."""
+        if self._pool is None:
+            return
+        workers = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+        self._pool = None
+
+
+def _is_answer(future: Future[Any]) -> bool:
+    return not future.cancelled() and future.exception() is None
+
+
+def _obey() -> None:
+    """Leave signals to the process that began this one, and end with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+class Dask:
+    """A Dask cluster that is there already. Its workers have this version installed, and see the partitions."""
+
+    def __init__(self, scheduler: str) -> None:
+        if find_spec("distributed") is None:
+            raise SettingsError(
+                "run.engine dask needs the package distributed, which is not installed",
+                hint="install reconcile with its extra: dask",
+            )
+        self._scheduler = scheduler
+        self._client: Any = None
+
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+        """Run the task once for each tuple of arguments. Raises: EngineError."""
+        from distributed import KilledWorker  # noqa: PLC0415 - only for who asks for it
+        from distributed.client import FutureCancelledError  # noqa: PLC0415
+
+        client = self._connected()
+        # Not pure: the same call of another run, or of a later look, is another.
+        waiting = [client.submit(task, *call, pure=False, retries=0) for call in calls]
+        try:
+            for future in waiting:
+                found: T = future.result()
+                yield found
+        except KilledWorker:
+            raise EngineError(
+                "the workers of the Dask cluster that compared a partition died", hint=_LOST_HINT
+            ) from None
+        except (OSError, FutureCancelledError) as error:
+            raise self._lost(error) from None
+
+    def close(self) -> None:
+        """Let go of the cluster; what it is at is given up."""
+        if self._client is not None:
+            with suppress(OSError):
+                self._client.close(timeout=2)
+            self._client = None
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            from distributed import Client  # noqa: PLC0415 - only for who asks for it
+
+            try:
+                self._client = Client(self._scheduler, timeout=_CONNECT_S, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise self._lost(error) from None
+        return self._client
+
+    def _lost(self, error: Exception) -> EngineError:
+        return EngineError(
+            f"the Dask scheduler at {self._scheduler} cannot be reached: {error}",
+            hint="check run.scheduler and that the cluster is up; or leave out --engine, and this machine does it",
+        )
