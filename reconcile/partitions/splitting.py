@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class Splitter:
         order = np.argsort(at, kind="stable")
         rows = rows.take(pa.array(order))
         found, starts = np.unique(at[order], return_index=True)
-        for part, start, end in zip(found.tolist(), starts, [*starts[1:], len(at)], strict=True):
+        for part, (start, end) in zip(found.tolist(), pairwise([*starts.tolist(), len(at)]), strict=True):
             self._waiting[part].append(rows.slice(start, end - start))
         self.touched.update(found.tolist())
         self._bytes += rows.nbytes
