@@ -73,7 +73,10 @@ _RUN = (
 
 _PARTITIONS = (
     click.option(
-        "--partitions", type=int, metavar="N", help="Compare in N partitions on disk [default: from the machine's memory]."
+        "--partitions",
+        type=int,
+        metavar="N",
+        help="Compare in N partitions on disk [default: from the machine's memory].",
     ),
     click.option(
         "--engine", metavar="processes|dask|inline", help="What compares the partitions [default: processes]."

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from reconcile import __version__
 from reconcile.errors import EngineError, SettingsError
 from reconcile.settings import Run as RunSettings
 
@@ -29,7 +30,7 @@ _TRIES = 3  # of a task whose worker died: what kills a third one is the task
 _LOST_HINT = (
     "it was killed, perhaps for want of memory: more partitions take less each (run.partitions); then run it again"
 )
-_CONNECT_S = 20
+_PATIENCE_S = 20  # until a cluster is asked whether it is there at all
 
 
 class Engine(Protocol):
@@ -124,6 +125,10 @@ class Processes:
         self._pool = None
 
 
+def _version() -> str:
+    return __version__
+
+
 def _is_answer(future: Future[Any]) -> bool:
     return not future.cancelled() and future.exception() is None
 
@@ -161,17 +166,29 @@ class Dask:
 
         client = self._connected()
         # Not pure: the same call of another run, or of a later look, is another.
-        waiting = [client.submit(task, *call, pure=False, retries=0) for call in calls]
-        try:
-            for future in waiting:
-                found: T = future.result()
-                yield found
-        except KilledWorker:
-            raise EngineError(
-                "the workers of the Dask cluster that compared a partition died", hint=_LOST_HINT
-            ) from None
-        except (OSError, FutureCancelledError) as error:
-            raise self._lost(error) from None
+        waiting = [client.submit(task, *call, pure=False) for call in calls]
+        for future in waiting:
+            try:
+                found: T = self._answer(client, future)
+            except KilledWorker:
+                raise EngineError(
+                    "the workers of the Dask cluster that compared a partition died", hint=_LOST_HINT
+                ) from None
+            except (OSError, FutureCancelledError) as error:
+                raise self._lost(error) from None
+            yield found
+
+    def _answer(self, client: Any, future: Any) -> Any:
+        """Wait for an answer as long as there is a worker to give it."""
+        while True:
+            try:
+                return future.result(timeout=_PATIENCE_S)
+            except TimeoutError:
+                if not client.scheduler_info(n_workers=-1)["workers"]:
+                    raise EngineError(
+                        f"the Dask scheduler at {self._scheduler} has no worker",
+                        hint="start some: dask worker ADDRESS",
+                    ) from None
 
     def close(self) -> None:
         """Let go of the cluster; what it is at is given up."""
@@ -185,9 +202,18 @@ class Dask:
             from distributed import Client  # noqa: PLC0415 - only for who asks for it
 
             try:
-                self._client = Client(self._scheduler, timeout=_CONNECT_S, set_as_default=False)
+                self._client = Client(self._scheduler, timeout=_PATIENCE_S, set_as_default=False)
+                there = {*self._client.run(_version).values()}
             except (OSError, ValueError) as error:
                 raise self._lost(error) from None
+            except ImportError:
+                there = {"none"}
+            if there - {__version__}:
+                raise EngineError(
+                    f"the Dask workers at {self._scheduler} have other versions of reconcile than {__version__}: "
+                    f"{', '.join(sorted(there))}",
+                    hint="install this one there",
+                )
         return self._client
 
     def _lost(self, error: Exception) -> EngineError:

@@ -121,7 +121,10 @@ class Parted:
         collided: frozenset[str],
     ) -> "Parted":
         """Check every row that was split. Raises: StateError, EngineError."""
-        parts = [replace(template, number=number, parts=split.parts) for number in range(split.parts)]
+        parts = [
+            replace(template, number=number, parts=split.parts, source=tuple(split.names[number]))
+            for number in range(split.parts)
+        ]
         each, valid, raw = [], 0, 0
         empty: dict[str, int] = dict.fromkeys((rule.field for rule in template.mapping.rules), 0)
         quarantined, present = list(ragged), set[str]()

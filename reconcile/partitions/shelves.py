@@ -39,23 +39,23 @@ class Shelf:
             # Few uids, names or links are there twice: a dictionary of them would be made in vain.
             pq.write_table(table, file, row_group_size=rows, compression="zstd", use_dictionary=False)
 
-    def pieces(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Give a table piece by piece; of all that were written below the name, in the order of their names."""
+    def pieces(self, *names: str) -> Iterator[pa.Table]:
+        """Give tables one after the other, piece by piece."""
         with _usable(self):
-            for one in self._names(name):
-                with self._opened(one) as file:
+            for name in names:
+                with self._opened(name) as file:
                     read = pq.ParquetFile(file)
                     for number in range(read.num_row_groups):
-                        yield read.read_row_group(number, columns, use_threads=False)
+                        yield read.read_row_group(number, use_threads=False)
 
-    def table(self, name: str) -> pa.Table:
-        """Give all of it, which is at least one table, in one piece."""
+    def table(self, *names: str) -> pa.Table:
+        """Give one or more tables in one piece."""
         with _usable(self):
             parts = []
-            for one in self._names(name):
-                with self._opened(one) as file:
+            for name in names:
+                with self._opened(name) as file:
                     parts.append(pq.ParquetFile(file).read(use_threads=False))
-        return pa.concat_tables(parts).combine_chunks()
+            return pa.concat_tables(parts).combine_chunks()
 
     def remove(self, name: str = "") -> None:
         """Remove everything below a name; all of it without one."""
@@ -65,9 +65,6 @@ class Shelf:
         raise NotImplementedError
 
     def _opened(self, name: str) -> Any:
-        raise NotImplementedError
-
-    def _names(self, name: str) -> list[str]:
         raise NotImplementedError
 
 
@@ -101,12 +98,6 @@ class Folder(Shelf):
     def _opened(self, name: str) -> BinaryIO:
         return self._at(name).open("rb")
 
-    def _names(self, name: str) -> list[str]:
-        below = self.path / name
-        names = sorted(file.name for file in below.glob("[0-9]*.parquet")) if below.is_dir() else []
-        alone = [name] if self._at(name).is_file() else []
-        return [*alone, *(f"{name}/{one.removesuffix('.parquet')}" for one in names)]
-
     def _at(self, name: str) -> Path:
         return self.path / f"{name}.parquet"
 
@@ -137,11 +128,6 @@ class Shared(Shelf):
 
     def _opened(self, name: str) -> Any:
         return self._files.open(f"{self._root}/{name}.parquet", "rb")
-
-    def _names(self, name: str) -> list[str]:
-        found = sorted(self._files.glob(f"{self._root}/{name}/*.parquet"))
-        alone = [name] if self._files.exists(f"{self._root}/{name}.parquet") else []
-        return [*alone, *(f"{name}/{one.rpartition('/')[2].removesuffix('.parquet')}" for one in found)]
 
     @property
     def _files(self) -> Any:

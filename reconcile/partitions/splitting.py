@@ -32,18 +32,17 @@ class Splitter:
 
     def __init__(self, shelf: Shelf, side: str, parts: int) -> None:
         self.parts = parts
+        self.names: dict[int, list[str]] = defaultdict(list)  # what was written of each partition, in order
         self.touched: set[int] = set()  # which got rows; who asks may clear it
         self._shelf = shelf
         self._side = side
         self._waiting: dict[int, list[pa.Table]] = defaultdict(list)
         self._bytes = 0
-        self._written = 0
 
     def begin(self, empty: pa.Table) -> None:
         """Have something in every partition, so that its columns are known."""
         for part in range(self.parts):
-            self._shelf.write(f"{name_of(self._side, part)}/{self._written:06}", empty)
-        self._written += 1
+            self._write(part, empty)
 
     def add(self, rows: pa.Table, at: npt.NDArray[np.int64]) -> None:
         """Take in rows; `at` is the partition of each."""
@@ -60,11 +59,14 @@ class Splitter:
     def flush(self) -> None:
         """Write what waits."""
         for part, tables in self._waiting.items():
-            name = f"{name_of(self._side, part)}/{self._written:06}"
-            self._shelf.write(name, pa.concat_tables(tables).combine_chunks())
+            self._write(part, pa.concat_tables(tables).combine_chunks())
         self._waiting.clear()
         self._bytes = 0
-        self._written += 1
+
+    def _write(self, part: int, rows: pa.Table) -> None:
+        name = f"{name_of(self._side, part)}/{len(self.names[part]):06}"
+        self._shelf.write(name, rows)
+        self.names[part].append(name)
 
 
 def by_partition(uids: Iterable[str], parts: int) -> dict[int, list[str]]:

@@ -47,7 +47,8 @@ class Part:
     """
     One partition of so many: where it is, and what of the run's state bears on its users.
 
-    `quarantined` are its rows that were found bad; `roles` those that the app has (None: nobody has asked so far).
+    `source` and `log` name its tables of the export, and of what was said about the directory. `quarantined` are its
+    rows that were found bad; `roles` those that the app has (None: nobody has asked so far).
     """
 
     shelf: Shelf
@@ -55,6 +56,8 @@ class Part:
     parts: int
     mapping: Mapping
     secret: str
+    source: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     rows: int = 0
     roles: frozenset[str] | None = None
@@ -86,7 +89,7 @@ class Part:
             freshness=self.freshness,
             forgotten=lambda uids: self.forgotten([*uids]),
         )
-        for said, rows in _runs(self.shelf.pieces(self.name("directory"))):
+        for said, rows in _runs(self.shelf.pieces(*self.log)):
             _tell(comparison, said, rows)
         return comparison
 
@@ -128,7 +131,7 @@ class Closing:
 
 def check(part: Part, sentinels: frozenset[str], collided: frozenset[str]) -> Checked:
     """Check the rows of a partition; `collided` are the marks of rows that collided where all was read last."""
-    raw = as_frame(_columns(part.shelf.table(part.name("source"))))
+    raw = as_frame(_columns(part.shelf.table(*part.source)))
     desired = desire(raw, part.mapping)
     if collided:
         desired = without_collided(desired, collided)

@@ -24,7 +24,7 @@ from reconcile.core.hashes import hashed
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.shelves import Shelf
 from reconcile.partitions.splitting import Splitter, by_partition, name_of, partition_of
-from reconcile.partitions.tasks import Closing, Look, Said, close, find_likely, look
+from reconcile.partitions.tasks import Closing, Look, Part, Said, close, find_likely, look
 
 __all__ = ["Gathered", "Walked"]
 
@@ -136,7 +136,7 @@ class Walked:
             by_partition(uids, len(self._parts)) for uids in (decided.ours, {uid for uid, _, _ in decided.stuck})
         )
         calls = [
-            (part, Closing(whole, hidden, self._misses, _own(decided, part.number, ours, stuck)))
+            (self._told(part), Closing(whole, hidden, self._misses, _own(decided, part.number, ours, stuck)))
             for part in self._parts
         ]
         found = merged(self._desired.engine.each(close, calls))
@@ -148,11 +148,14 @@ class Walked:
         self._split.flush()
         due = sorted(self._split.touched)
         self._split.touched.clear()
-        for number, found in zip(
-            due, self._desired.engine.each(look, [(self._parts[number],) for number in due]), strict=True
-        ):
+        calls = [(self._told(self._parts[number]),) for number in due]
+        for number, found in zip(due, self._desired.engine.each(look, calls), strict=True):
             self._looks[number] = found
         return self._looks
+
+    def _told(self, part: Part) -> Part:
+        """Give a partition with all that was said of it so far."""
+        return replace(part, log=tuple(self._split.names[part.number]))
 
     def _is_shown(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         at = hashes % _BITS

@@ -8,7 +8,17 @@ from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 
 # What no two runs share.
-_OWN = {"run_id", "created_at", "started_at", "finished_at", "timing", "peak_rss_mib", "usage", "requests", "forecast"}
+_OWN = {
+    "run_id",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "timing",
+    "peak_rss_mib",
+    "usage",
+    "requests",
+    "forecast",
+}
 
 
 def left(shell: Shell) -> tuple[list[bytes], dict[str, Any], bytes]:

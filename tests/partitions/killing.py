@@ -28,16 +28,22 @@ def once(mark: Path, task: Callable[..., T], *call: Any) -> T:
 
 
 class Deadly:
-    """An engine of which one worker dies half-way through each kind of task."""
+    """An engine of which one worker dies half-way through each of these tasks."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+    def __init__(self, engine: Engine, folder: Path, *names: str) -> None:
         self._engine = engine
         self._folder = folder
+        self._names = names
 
     def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterable[T]:
         """Run the task once for each tuple of arguments, and for the second of them first in vain."""
         mark = self._folder / task.__name__
-        return self._engine.each(_mixed, [(at == 1, mark, task, *call) for at, call in enumerate(calls)])
+        return self._engine.each(
+            _mixed, [(self._is_deadly(at, task), mark, task, *call) for at, call in enumerate(calls)]
+        )
+
+    def _is_deadly(self, at: int, task: Callable[..., Any]) -> bool:
+        return at == 1 and task.__name__ in self._names
 
     def close(self) -> None:
         """Let go of the workers."""

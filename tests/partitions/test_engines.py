@@ -32,7 +32,7 @@ def closing(engine: Engine) -> Iterator[Engine]:
 def test_a_worker_process_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     """One dies in each of the tasks; what it was at is done again, and comes to the same."""
     world = draw(dice("processes"), 100)
-    with closing(Deadly(Processes(2), tmp_path)) as engine:
+    with closing(Deadly(Processes(2), tmp_path, "check", "look", "close")) as engine:
         assert in_partitions(world, tmp_path / "parts", engine, 3) == whole(world)
 
     assert {file.name for file in tmp_path.iterdir()} == {"parts", "check", "look", "close"}
@@ -72,7 +72,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     ]  # fmt: skip
     for _ in range(2):
-        started.append(  # noqa: PERF401
+        started.append(
             subprocess.Popen(
                 [*dask, "worker", "--scheduler-file", file, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"],
                 env=environment, **quiet,
@@ -103,5 +103,7 @@ def test_a_dask_cluster_comes_to_the_same_also_when_a_worker_is_killed(tmp_path:
     """Two workers, that are told where the partitions are by a URL; one of them dies half-way."""
     world = draw(dice("dask"), 100)
     shelf = Shared(f"file://{tmp_path}/parts")
-    with closing(Dask(scheduler)) as engine:
-        assert in_partitions(world, shelf, engine, 2) == whole(world)
+    with closing(Deadly(Dask(scheduler), tmp_path, "look")) as engine:
+        assert in_partitions(world, shelf, engine, 3) == whole(world)
+
+    assert (tmp_path / "look").exists()
