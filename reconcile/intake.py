@@ -138,7 +138,7 @@ def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCoun
 def freshness(run: Run, as_of: str | None) -> Freshness:
     """Say what the directory may know better than an export of that time (ISO 8601)."""
     unix_s = int(datetime.fromisoformat(as_of).timestamp()) if as_of else None
-    return Freshness(unix_s, run.state.own_writes())
+    return Freshness(unix_s, {} if unix_s is None else run.state.own_writes(unix_s))
 
 
 def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted) -> None:

@@ -81,6 +81,10 @@ dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
 metrics = ""
+partitions = 0
+engine = "processes"
+scheduler = ""
+store = ""
 """
 TREE = tomllib.loads(EVERY_KEY)
 DEFAULTS = [(section, key) for section in ("policy", "guards", "limits", "run") for key in TREE[section]] + [

@@ -233,14 +233,14 @@ class StateReader:
         """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
         return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
 
-    def own_writes(self) -> dict[str, int]:
-        """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
+    def own_writes(self, since_unix_s: int = 0) -> dict[str, int]:
+        """Give the latest directory time (unix seconds) that a write of ours left, by uid; none from before that time."""
         # What agreed before we sent anything was moved by somebody else.
         sql = (
             "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
-            " AND outcome IN ('applied', 'rejected') GROUP BY uid"
+            " AND outcome IN ('applied', 'rejected') GROUP BY uid HAVING max(updated_at) >= ?"
         )
-        return dict(self._rows(sql))
+        return dict(self._rows(sql, since_unix_s))
 
     def own_deactivations(self) -> frozenset[str]:
         """

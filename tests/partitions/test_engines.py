@@ -47,12 +47,10 @@ def test_a_task_that_kills_every_worker_ends_the_run_with_a_remedy(tmp_path: Pat
     assert multiprocessing_children() == []
 
 
-def multiprocessing_children() -> list[int]:
-    """The children of this process that work for a pool."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
-    )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+def multiprocessing_children() -> list[str]:
+    """The processes that this one has started for a pool."""
+    pids = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text("ascii").split()
+    return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def whole(world: World) -> "Outcome":
 def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int) -> "Outcome":
     """What the comparison in so many partitions comes to."""
     shelf = Folder(shelf) if isinstance(shelf, Path) else shelf
-    spill = Spill((60, 1 << 30), lambda: Splitter(shelf, "source", number))
+    spill = Spill((20, 1 << 30), lambda: Splitter(shelf, "source", number))
     spill.choosing(lambda _: MAPPING)(MAPPING.columns)
     for piece in raw_pieces(world):
         spill.add(piece)
