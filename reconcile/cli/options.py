@@ -79,7 +79,7 @@ _PARTITIONS = (
         help="Compare in N partitions on disk [default: from the machine's memory].",
     ),
     click.option(
-        "--engine", metavar="processes|dask|inline", help="What compares the partitions [default: processes]."
+        "--engine", metavar="ENGINE", help="What compares them: processes, dask or inline [default: processes]."
     ),
     click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster, e.g. tcp://127.0.0.1:8786."),
 )

@@ -13,7 +13,7 @@ from reconcile.partitions.shelves import Shelf
 
 __all__ = ["Splitter", "by_partition", "name_of", "partition_of"]
 
-_BYTES = 96 << 20  # that wait in memory, of all partitions together
+_BYTES = 64 << 20  # that wait in memory, of all partitions together
 
 
 def name_of(side: str, part: int) -> str:
