@@ -30,6 +30,7 @@ from reconcile.core.problems import Mask, true
 from reconcile.core.users import Situation, fingerprint
 
 __all__ = [
+    "LIKELY",
     "Comparison",
     "Difference",
     "Differences",
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _ROWS = 10_000  # rows that are Python objects at one time
-_LIKELY = 10  # users that are asked for at most to find out what a look shows
+LIKELY = 10  # users that are asked for at most to find out what a look shows
 
 Rows = npt.NDArray[np.int64]
 
@@ -486,7 +487,7 @@ def likely(desired: Desired, group: str, among: Collection[str]) -> list[tuple[i
             filled |= pc.is_valid(arrow(desired.users[field])).to_numpy(zero_copy_only=False)
     present = pc.is_in(uids, value_set=pa.array(sorted(among), pa.string()))
     hit = pa.array(filled & present.to_numpy(zero_copy_only=False))
-    return list(zip(*(column.filter(hit).slice(0, _LIKELY).to_pylist() for column in (rows, uids)), strict=True))
+    return list(zip(*(column.filter(hit).slice(0, LIKELY).to_pylist() for column in (rows, uids)), strict=True))
 
 
 def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reconcile.core.actual import no_rows
-from reconcile.core.diff import Difference, differences, missing
+from reconcile.core.diff import LIKELY, Difference, differences, missing
 from reconcile.core.found import Decided, Found, merged
 from reconcile.core.frame import as_frame
 from reconcile.core.freshness import Freshness
@@ -107,7 +107,7 @@ class Walked:
             (self._parts[part], group, tuple(uids)) for part, uids in by_partition(among, len(self._parts)).items()
         ]
         found = sorted(row for rows in self._desired.engine.each(find_likely, calls) for row in rows)
-        return [uid for _, uid in found]
+        return [uid for _, uid in found[:LIKELY]]
 
     def settle_active(self, uid: str) -> None:
         """A look says that a disputed user is active."""

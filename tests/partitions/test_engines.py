@@ -1,12 +1,13 @@
 """Promises about who compares the partitions: processes or a cluster, it is the same, and a worker may die."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -15,7 +16,7 @@ from reconcile.partitions.engines import Dask, Engine, Processes
 from reconcile.partitions.shelves import Shared
 from tests.partitions.killing import Deadly, die
 from tests.partitions.worlds import draw, in_partitions, whole
-from tests.scale import dice
+from tests.scale import dice, how_many
 
 PATIENCE_S = 60
 
@@ -30,12 +31,13 @@ def closing(engine: Engine) -> Iterator[Engine]:
 
 
 def test_a_worker_process_that_is_killed_changes_nothing(tmp_path: Path) -> None:
-    """One dies in each of the tasks; what it was at is done again, and comes to the same."""
+    """One dies half-way through the first look, in the soak in each of the tasks; what it was at is done again, and comes to the same."""
     world = draw(dice("processes"), 100)
-    with closing(Deadly(Processes(2), tmp_path, "check", "look", "close")) as engine:
+    tasks = ("look", "check", "close")[: how_many(1, soak=3)]
+    with closing(Deadly(Processes(2), tmp_path, *tasks)) as engine:
         assert in_partitions(world, tmp_path / "parts", engine, 3) == whole(world)
 
-    assert {file.name for file in tmp_path.iterdir()} == {"parts", "check", "look", "close"}
+    assert {file.name for file in tmp_path.iterdir()} == {"parts", *tasks}
 
 
 def test_a_task_that_kills_every_worker_ends_the_run_with_a_remedy(tmp_path: Path) -> None:
@@ -58,24 +60,10 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Dask cluster on loopback: a scheduler and two workers, each a process of its own."""
     if not os.environ.get("CI"):
         pytest.importorskip("distributed")
-    folder = tmp_path_factory.mktemp("cluster")
-    file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    started = [
-        subprocess.Popen(
-            [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", "--scheduler-file", file],
-            env=environment, **quiet,
-        )
-    ]  # fmt: skip
-    for _ in range(2):
-        started.append(
-            subprocess.Popen(
-                [*dask, "worker", "--scheduler-file", file, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"],
-                env=environment, **quiet,
-            )
-        )  # fmt: skip
+    file = tmp_path_factory.mktemp("cluster") / "scheduler.json"
+    local = ("--host", "127.0.0.1", "--scheduler-file", str(file))
+    started = [_started("scheduler", *local, "--port", "0", "--no-dashboard", "--no-show")]
+    started += [_started("worker", *local, "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
     try:
         yield _address(file)
     finally:
@@ -84,17 +72,32 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait()
 
 
-def _address(file: Path) -> str:
-    import json  # noqa: PLC0415
+def _started(*argv: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "dask", *argv]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    deadline = monotonic() + PATIENCE_S
-    while monotonic() < deadline:
-        try:
-            found: str = json.loads(file.read_text("utf-8"))["address"]
-        except (OSError, ValueError):
-            continue
-        return found
-    raise AssertionError("the scheduler does not come up")
+
+def _address(file: Path) -> str:
+    deadline = time.monotonic() + PATIENCE_S
+    while not file.exists() or not file.stat().st_size:
+        assert time.monotonic() < deadline, "the scheduler does not come up"
+        time.sleep(0.05)  # noqa: TID251 - for another process
+    found: str = json.loads(file.read_text("utf-8"))["address"]
+    return found
+
+
+def test_a_cluster_that_is_not_there_is_said_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In seconds."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("reconcile.partitions.engines._PATIENCE_S", 0.5)
+    with (
+        closing(Dask("tcp://127.0.0.1:1")) as engine,
+        pytest.raises(EngineError, match="cannot be reached") as raised,
+    ):
+        list(engine.each(die, [()]))
+
+    assert "run.scheduler" in raised.value.hint
 
 
 def test_a_dask_cluster_comes_to_the_same_also_when_a_worker_is_killed(tmp_path: Path, scheduler: str) -> None:

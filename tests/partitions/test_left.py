@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.conftest import Shell
 from tests.partitions.worlds import draw, in_partitions
 from tests.scale import dice
 
+T = TypeVar("T")
 PATIENCE_S = 60
 
 
@@ -49,10 +51,10 @@ def test_a_lost_partition_ends_the_comparison(tmp_path: Path) -> None:
     """A piece that is not there any more is never taken for one in which nobody was seen."""
 
     class Losing(Inline):
-        def each(self, task: Callable[..., object], calls: object) -> object:  # type: ignore[override]
+        def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
             if task.__name__ == "close":
                 next((tmp_path / "directory" / "0001").iterdir()).unlink()
-            return super().each(task, calls)  # type: ignore[arg-type]
+            return super().each(task, calls)
 
     with pytest.raises(StateError, match="cannot be written or read"):
         in_partitions(draw(dice("lost"), 60), tmp_path, Losing(), 2)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison
 from reconcile.core.found import Decided, Found, conclude
-from reconcile.core.frame import Desired, Quarantined, with_roles
+from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.mapping import ColumnKind
 from reconcile.core.plan import PlanPolicy, encode_change
@@ -123,8 +123,6 @@ def raw_pieces(world: World) -> Iterator[pa.Table]:
 
 def whole(world: World) -> "Outcome":
     """What the comparison in memory comes to."""
-    from reconcile.core.frame import desire  # noqa: PLC0415 - beside its counterpart
-
     rows = Rows()
     for piece in raw_pieces(world):
         rows.add(piece)
@@ -135,12 +133,12 @@ def whole(world: World) -> "Outcome":
         freshness=Freshness(AS_OF, world.ours),
         forgotten=lambda uids: forgotten_among(uids, SECRET, world.tombstones),
     )
-    _tell(world, comparison)
+    hints = _tell(world, comparison)
     findings, found = conclude(comparison.close(whole=True, hidden=frozenset({"tags"})), world.decided)
     changes = [
         encode_change(change) for change in list_changes(findings, world.decided.policy, world.decided.ours)
     ]
-    return Outcome(desired.rows, desired.valid, desired.quarantined, found, changes)
+    return Outcome(desired, desired.only(_some(world)), hints, found, changes)
 
 
 def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int) -> "Outcome":
@@ -157,31 +155,54 @@ def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int
     checked = Parted.checked(spill.split, shelf, engine, template, (), sentinels=nothing, collided=nothing)
     desired = checked.with_roles(ROLES, PROTECT, world.tombstones)
     walked = Walked(desired, uncompared=frozenset(), freshness=Freshness(AS_OF, world.ours))
-    _tell(world, walked)
+    hints = _tell(world, walked)
     gathered, found = walked.conclude(whole=True, hidden=frozenset({"tags"}), decided=world.decided)
     changes = [
         encode_change(change) for change in list_changes(gathered, world.decided.policy, world.decided.ours)
     ]
-    return Outcome(desired.rows, desired.valid, desired.quarantined, found, changes)
+    return Outcome(desired, desired.only(_some(world)), hints, found, changes)
 
 
-@dataclass(frozen=True)
 class Outcome:
-    """Everything that a plan and a report are made of."""
+    """Everything that a plan and a report are made of, or a run over a few users."""
 
-    rows: int
-    valid: int
-    quarantined: tuple[Quarantined, ...]
-    found: Found
-    changes: list[bytes]
+    def __init__(
+        self, desired: Desired | Parted, few: Desired, hints: list[Any], found: Found, changes: list[bytes]
+    ) -> None:
+        self.source = (desired.rows, desired.valid, desired.nameless, desired.quarantined)
+        self.few = (few.rows, few.quarantined, few.users.to_dict("records"))
+        self.hints = hints
+        self.found = found
+        self.changes = changes
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all of it is the same."""
+        return isinstance(other, Outcome) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-def _tell(world: World, comparing: Comparison | Walked) -> None:
-    """Both walks, the disputes, a look at everybody who was not seen, and the disputes that this left."""
+def _some(world: World) -> set[str]:
+    return {uid for at, uid in enumerate(world.looks) if at % 7 == 0}
+
+
+def _tell(world: World, comparing: Comparison | Walked) -> list[Any]:
+    """
+    Both walks, the disputes, a look at everybody who was not seen, and the disputes that this left.
+
+    Give what was asked in between: how many are looked for, who has tags and metadata, who is disputed, who not seen.
+    """
+    hints: list[Any] = [len(comparing.unseen())]
+    hints += [comparing.likely(group, tuple(world.looks)) for group in ("tags", "metadata")]
     for page in world.pages:
         comparing.see(_block(page))
     comparing.see_deactivated(_block(world.off))
+    hints.append(comparing.disputed())
     _settle(world, comparing)
+    hints.append(sorted(comparing.unseen()))
+    news = {uid for uid in world.looks if comparing.is_news(pa.array([uid]))}
+    assert news.issuperset(comparing.unseen())
+    assert len(news) < len(world.looks)
     seen: list[DirectoryUser] = []
     for uid in comparing.unseen():
         match world.looks[uid]:
@@ -190,8 +211,10 @@ def _tell(world: World, comparing: Comparison | Walked) -> None:
             case DirectoryUser() as user:
                 seen.append(user)
     comparing.see(_block(seen))
+    hints.append(comparing.disputed())
     _settle(world, comparing)
     comparing.settle_unseen()
+    return hints
 
 
 def _settle(world: World, comparing: Comparison | Walked) -> None:
