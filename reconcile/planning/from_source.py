@@ -63,6 +63,7 @@ def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) 
     ledger.baseline = None
     with run.stage("fetch"):
         desired = check_roles(run, ledger, source, ask_roles(run)).only(uids)
+        run.scratch.close()
         note(run, ledger, desired, ledger.source)
         compared = _compare(run, ledger, desired, only=uids)
     with run.stage("plan"):
