@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,9 @@ import pytest
 from reconcile.errors import StateError
 from reconcile.partitions.engines import Inline
 from reconcile.partitions.shelves import Folder
+from reconcile.run import PARTITIONS
 from reconcile.sandbox.testing import Sandbox
+from reconcile.store.state import State
 from tests.conftest import Shell
 from tests.partitions.worlds import draw, in_partitions
 from tests.scale import dice
@@ -85,11 +88,11 @@ def test_nothing_is_left_however_a_run_ends(
     assert left(shell) == []
 
 
-@pytest.mark.parametrize(
-    "next_", [("plan", "--quiet"), ("forget", "nobody-at-all", "--yes")], ids=lambda argv: argv[0]
-)
-def test_what_a_killed_run_left_goes_with_the_next(shell: Shell, drifted: Sandbox, next_: tuple[str, ...]) -> None:
-    """Also where that only forgets somebody; and the workers of the killed run end by themselves."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_takes_its_workers_along(
+    shell: Shell, drifted: Sandbox, number: signal.Signals
+) -> None:
+    """Who asks it to end finds nothing left; after a kill the next run sweeps."""
     drifted.fault("silence", method="GET", path="/users", nth=3)
     command = [sys.executable, "-m", "reconcile", "plan", "--quiet", "--partitions", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -97,16 +100,34 @@ def test_what_a_killed_run_left_goes_with_the_next(shell: Shell, drifted: Sandbo
     try:
         until(lambda: any(entry.path.endswith("/users") for entry in drifted.log()))
         workers = children_of(run.pid)
+        run.send_signal(number)
+        code = run.wait(PATIENCE_S)
     finally:
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-    assert left(shell)
-    assert workers
+        run.kill()
     drifted.clear_faults()
 
-    assert shell(*next_).code == 0
+    assert workers
+    assert (code, bool(left(shell))) in {(-signal.SIGKILL, True), (143, False)}
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert shell("plan", "--quiet", "--partitions", "2", "--engine", "inline").code == 0
     assert left(shell) == []
-    until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in workers))
+
+
+def test_to_forget_somebody_removes_what_a_killed_run_left(shell: Shell, drifted: Sandbox) -> None:
+    """Here, and in a store that others see: the state file remembers where."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("fsspec")
+    assert shell("plan", "--quiet").code == 0
+    here, there = shell.latest(".partitions"), shell.folder / "store" / "reconcile-of-a-killed-run"
+    for place in (here, there):
+        (place / "users").mkdir(parents=True)
+        (place / "users" / "0000.parquet").write_bytes(b"somebody")
+    with closing(State(shell.folder / "runs" / "state.sqlite", "demo")) as state:
+        state.remember(PARTITIONS, f"file://{there}", "2026-11-28T00:00:00+00:00")
+
+    assert shell("forget", "nobody-at-all", "--yes").code == 0
+    assert not here.exists()
+    assert not there.exists()
 
 
 def children_of(pid: int) -> list[str]:
