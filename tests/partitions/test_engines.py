@@ -1,5 +1,6 @@
 """Promises about who compares the partitions: processes or a cluster, it is the same, and a worker may die."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from reconcile.errors import EngineError
 from reconcile.partitions.engines import Dask, Engine, Processes
 from reconcile.partitions.shelves import Shared
+from reconcile.sandbox.testing import Sandbox
+from tests.conftest import Shell
 from tests.partitions.killing import Deadly, die
 from tests.partitions.worlds import draw, in_partitions, whole
 from tests.scale import dice, how_many
@@ -108,3 +111,19 @@ def test_a_dask_cluster_comes_to_the_same_also_when_a_worker_is_killed(tmp_path:
         assert in_partitions(world, shelf, engine, 3) == whole(world)
 
     assert (tmp_path / "look").exists()
+
+
+def test_the_command_line_hands_its_partitions_to_a_cluster(
+    shell: Shell, drifted: Sandbox, scheduler: str
+) -> None:
+    """The same plan, and nothing of the cluster on either stream."""
+    assert shell("plan", "--quiet").code == 0
+    whole = _changes(shell)
+    result = shell("plan", "--json", "--quiet", "--partitions", "2", "--engine", "dask", "--scheduler", scheduler)
+
+    assert (result.code, result.err) == (0, "")
+    assert _changes(shell) == whole
+
+
+def _changes(shell: Shell) -> list[bytes]:
+    return gzip.decompress(shell.latest("plan.jsonl.gz").read_bytes()).splitlines()[1:-1]
