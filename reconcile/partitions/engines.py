@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ _PATIENCE_S = 20  # until a cluster is asked whether it is there at all
 class Engine(Protocol):
     """Runs a task for each of some arguments, and gives the answers in their order. Raises: EngineError."""
 
-    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterable[T]:
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
         """Run the task once for each tuple of arguments."""
 
     def close(self) -> None:
@@ -62,9 +62,9 @@ def engine_of(settings: RunSettings) -> Engine:
 class Inline:
     """One task after the other, in this process."""
 
-    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
         """Run the task once for each tuple of arguments."""
-        return (task(*call) for call in calls)
+        return [task(*call) for call in calls]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -77,40 +77,29 @@ class Processes:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
         """Run the task once for each tuple of arguments. Raises: EngineError."""
-        waiting = self._begin(task, calls)
-        tries = 0
-        for at in range(len(calls)):
-            while True:
-                try:
-                    found: T = waiting[at].result()
-                    break
-                except BrokenProcessPool:
-                    tries += 1
-                    log.warning("partitions.worker_lost", tries=tries)
-                    if tries == _TRIES:
-                        raise EngineError(
-                            "a worker process died while it compared a partition, and so did those that tried again",
-                            hint=_LOST_HINT,
-                        ) from None
-                    self.close()
-                    done = [future.done() and _is_answer(future) for future in waiting]
-                    again = self._begin(
-                        task, [call for call, is_done in zip(calls, done, strict=True) if not is_done]
-                    )
-                    anew = iter(again)
-                    waiting = [
-                        future if is_done else next(anew) for future, is_done in zip(waiting, done, strict=True)
-                    ]
-            yield found
+        answers: dict[int, T] = {}
+        for tried in range(1, _TRIES + 1):
+            try:
+                self._work(task, calls, answers)
+                return [answers[at] for at in range(len(calls))]
+            except BrokenProcessPool:
+                log.warning("partitions.worker_lost", tried=tried, answered=len(answers), of=len(calls))
+                self.close()
+        raise EngineError(
+            "a worker process died while it compared a partition, and so did those that tried again",
+            hint=_LOST_HINT,
+        )
 
-    def _begin(self, task: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> list[Future[T]]:
+    def _work(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]], answers: dict[int, T]) -> None:
+        """Have those calls answered that are not so far. Raises: BrokenProcessPool where a worker has died."""
         if self._pool is None:
             # Not forked: threads of ours may hold a lock that a copy would wait for.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, context, _obey)
-        return [self._pool.submit(task, *call) for call in calls]
+            self._pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), _obey)
+        due = {at: self._pool.submit(task, *call) for at, call in enumerate(calls) if at not in answers}
+        for at, future in due.items():
+            answers[at] = future.result()
 
     def close(self) -> None:
         """Let go of the workers, whatever they are at."""
@@ -127,10 +116,6 @@ class Processes:
 
 def _version() -> str:
     return __version__
-
-
-def _is_answer(future: Future[Any]) -> bool:
-    return not future.cancelled() and future.exception() is None
 
 
 def _obey() -> None:
@@ -159,24 +144,22 @@ class Dask:
         self._scheduler = scheduler
         self._client: Any = None
 
-    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
         """Run the task once for each tuple of arguments. Raises: EngineError."""
         from distributed import KilledWorker  # noqa: PLC0415 - only for who asks for it
         from distributed.client import FutureCancelledError  # noqa: PLC0415
 
         client = self._connected()
-        # Not pure: the same call of another run, or of a later look, is another.
-        waiting = [client.submit(task, *call, pure=False) for call in calls]
-        for future in waiting:
-            try:
-                found: T = self._answer(client, future)
-            except KilledWorker:
-                raise EngineError(
-                    "the workers of the Dask cluster that compared a partition died", hint=_LOST_HINT
-                ) from None
-            except (OSError, FutureCancelledError) as error:
-                raise self._lost(error) from None
-            yield found
+        try:
+            # Not pure: the same call of another run, or of a later look, is another.
+            waiting = [client.submit(task, *call, pure=False) for call in calls]
+            return [self._answer(client, future) for future in waiting]
+        except KilledWorker:
+            raise EngineError(
+                "the workers of the Dask cluster that compared a partition died", hint=_LOST_HINT
+            ) from None
+        except (OSError, FutureCancelledError) as error:
+            raise self._lost(error) from None
 
     def _answer(self, client: Any, future: Any) -> Any:
         """Wait for an answer as long as there is a worker to give it."""

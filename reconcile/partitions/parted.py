@@ -125,35 +125,25 @@ class Parted:
             replace(template, number=number, parts=split.parts, source=tuple(split.names[number]))
             for number in range(split.parts)
         ]
-        each, valid, raw = [], 0, 0
-        empty: dict[str, int] = dict.fromkeys((rule.field for rule in template.mapping.rules), 0)
-        quarantined, present = list(ragged), set[str]()
-        sample: pa.Table | None = None
-        for part, found in zip(
-            parts, engine.each(check, [(part, sentinels, collided) for part in parts]), strict=True
-        ):
-            each.append(replace(part, quarantined=found.quarantined, rows=found.raw))
-            valid, raw = valid + found.valid, raw + found.raw
-            empty = {field: count + found.empty[field] for field, count in empty.items()}
-            quarantined += found.quarantined
-            present |= found.present
-            sample = (
-                found.sample
-                if sample is None
-                else sample_of(pa.concat_tables([sample, found.sample]), template.secret)
-            )
+        found = engine.each(check, [(part, sentinels, collided) for part in parts])
         shelf.remove("source")
+        raw = sum(one.raw for one in found)
+        empty = {field: sum(one.empty[field] for one in found) for field in found[0].empty}
+        each = (
+            replace(part, quarantined=one.quarantined, rows=one.raw)
+            for part, one in zip(parts, found, strict=True)
+        )
         return cls(
             shelf,
             engine,
             tuple(each),
             template.mapping,
             raw + len(ragged),
-            valid,
-            _in_order(quarantined),
+            sum(one.valid for one in found),
+            _in_order([*ragged, *(row for one in found for row in one.quarantined)]),
             empty_shares(empty, raw),
-            frozenset(present),
-            sample,
+            frozenset().union(*(one.present for one in found)),
+            _sampled(parts),
         )
 
     @property
@@ -185,6 +175,14 @@ class Parted:
         users = pa.concat_tables(tables).sort_by(SOURCE_ROW)
         every = Desired(as_frame(dict(Spill._columns(users))), self.quarantined, self.rows, self.mapping)
         return every.only(uids)
+
+
+def _sampled(parts: list[Part]) -> pa.Table:
+    """Give whom a sketch of all partitions may choose, of those whom each of them gave."""
+    sample = parts[0].shelf.table(parts[0].name("sample"))
+    for part in parts[1:]:
+        sample = sample_of(pa.concat_tables([sample, part.shelf.table(part.name("sample"))]), part.secret)
+    return sample
 
 
 def _in_order(rows: list[Quarantined]) -> tuple[Quarantined, ...]:

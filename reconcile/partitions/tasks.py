@@ -97,16 +97,14 @@ class Part:
 @dataclass(frozen=True)
 class Checked:
     """
-    What checking a partition of the source came to. `empty` counts the rows without a value, by field.
-
-    `sample` are the users that a sketch may choose, `present` the sentinels that are here.
+    What checking a partition of the source came to. `empty` counts the rows without a value, by field, and `present`
+    are the sentinels that are here. Whom a sketch may choose is written down as `sample`.
     """
 
     raw: int
     valid: int
     quarantined: tuple[Quarantined, ...]
     empty: dict[str, int]
-    sample: pa.Table
     present: frozenset[str]
 
 
@@ -137,12 +135,12 @@ def check(part: Part, sentinels: frozenset[str], collided: frozenset[str]) -> Ch
         desired = without_collided(desired, collided)
     users = pa.table({name: arrow(desired.users[name]) for name in desired.users.columns})
     part.shelf.write(part.name("users"), users)
+    part.shelf.write(part.name("sample"), sample_of(users.select(["uid", *desired.fields]), part.secret))
     return Checked(
         raw=len(raw),
         valid=len(users),
         quarantined=desired.quarantined,
         empty=empty_counts(raw, part.mapping),
-        sample=sample_of(users.select(["uid", *desired.fields]), part.secret),
         present=sentinels.intersection(users["uid"].to_pylist()) if sentinels else frozenset(),
     )
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ class Deadly:
         self._folder = folder
         self._names = names
 
-    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterable[T]:
+    def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
         """Run the task once for each tuple of arguments, and for the second of them first in vain."""
         mark = self._folder / task.__name__
         return self._engine.each(

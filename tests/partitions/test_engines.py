@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -35,9 +36,9 @@ def closing(engine: Engine) -> Iterator[Engine]:
 
 def test_a_worker_process_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     """One dies half-way through the first look, in the soak in each of the tasks; what it was at is done again, and comes to the same."""
-    world = draw(dice("processes"), 100)
+    world = draw(dice("processes"), 60)
     tasks = ("look", "check", "close")[: how_many(1, soak=3)]
-    with closing(Deadly(Processes(2), tmp_path, *tasks)) as engine:
+    with closing(Deadly(Processes(how_many(1, soak=2)), tmp_path, *tasks)) as engine:
         assert in_partitions(world, tmp_path / "parts", engine, 3) == whole(world)
 
     assert {file.name for file in tmp_path.iterdir()} == {"parts", *tasks}
@@ -46,10 +47,20 @@ def test_a_worker_process_that_is_killed_changes_nothing(tmp_path: Path) -> None
 def test_a_task_that_kills_every_worker_ends_the_run_with_a_remedy(tmp_path: Path) -> None:
     """It is tried three times."""
     with closing(Processes(1)) as engine, pytest.raises(EngineError, match="died") as raised:
-        list(engine.each(die, [()]))
+        engine.each(die, [()])
 
     assert "run.partitions" in raised.value.hint
     assert multiprocessing_children() == []
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_missed_when_there_is_work() -> None:
+    """While the directory is walked, say."""
+    with closing(Processes(1)) as engine:
+        (first,) = engine.each(os.getpid, [()])
+        os.kill(first, signal.SIGKILL)
+        (second,) = engine.each(os.getpid, [()])
+
+    assert len({first, second, os.getpid()}) == 3
 
 
 def multiprocessing_children() -> list[str]:
@@ -98,14 +109,14 @@ def test_a_cluster_that_is_not_there_is_said_with_a_remedy(monkeypatch: pytest.M
         closing(Dask("tcp://127.0.0.1:1")) as engine,
         pytest.raises(EngineError, match="cannot be reached") as raised,
     ):
-        list(engine.each(die, [()]))
+        engine.each(die, [()])
 
     assert "run.scheduler" in raised.value.hint
 
 
 def test_a_dask_cluster_comes_to_the_same_also_when_a_worker_is_killed(tmp_path: Path, scheduler: str) -> None:
     """Two workers, that are told where the partitions are by a URL; one of them dies half-way."""
-    world = draw(dice("dask"), 100)
+    world = draw(dice("dask"), 60)
     shelf = Shared(f"file://{tmp_path}/parts")
     with closing(Deadly(Dask(scheduler), tmp_path, "look")) as engine:
         assert in_partitions(world, shelf, engine, 3) == whole(world)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import State
 from tests.conftest import Shell
 from tests.partitions.worlds import draw, in_partitions
-from tests.scale import dice
+from tests.scale import dice, how_many
 
 T = TypeVar("T")
 PATIENCE_S = 60
@@ -54,7 +54,7 @@ def test_a_lost_partition_ends_the_comparison(tmp_path: Path) -> None:
     """A piece that is not there any more is never taken for one in which nobody was seen."""
 
     class Losing(Inline):
-        def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+        def each(self, task: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
             if task.__name__ == "close":
                 next((tmp_path / "directory" / "0001").iterdir()).unlink()
             return super().each(task, calls)
@@ -88,7 +88,7 @@ def test_nothing_is_left_however_a_run_ends(
     assert left(shell) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM][: how_many(1, soak=2)])
 def test_a_run_that_is_killed_takes_its_workers_along(
     shell: Shell, drifted: Sandbox, number: signal.Signals
 ) -> None:
