@@ -469,6 +469,12 @@ def _impossible(settings: Settings) -> Problems:
         "run.store is not a URL",
         "for example s3://bucket/folder; without it the partitions are in the run's folder",
     )
+    for name, address in (("store", settings.run.store), ("scheduler", settings.run.scheduler)):
+        check(
+            not re.search(r"://[^/@]*:[^/@]*@", address),
+            f"run.{name} has a password in it",
+            "its keys belong into the environment, where the library finds them",
+        )
     check(
         len(settings.source.delimiter) <= 1,
         "source.delimiter is not one character",
