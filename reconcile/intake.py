@@ -98,7 +98,8 @@ class _Into:
         self._shelf = shelf_at(settings.store, run.folder.partitions, run.id)
         if isinstance(self._shelf, Shared):
             # Before the first of them is there: whoever kills this run leaves word of where they are.
-            run.state.remember(PARTITIONS, self._shelf.url, run.today())
+            left = run.state.remembered(PARTITIONS)
+            run.state.remember(PARTITIONS, f"{left}\n{self._shelf.url}".strip(), run.today())
         run.scratch.callback(self._let_go)
         self._engine = engine_of(settings)
         run.scratch.callback(self._engine.close)

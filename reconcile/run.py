@@ -55,7 +55,9 @@ __all__ = [
 log = structlog.get_logger()
 
 PATIENCE = Patience()
-PARTITIONS = "partitions"  # under which the state file remembers a store that a run has put some in
+PARTITIONS = (
+    "partitions"  # under which the state file remembers the stores that runs have put some in, a line each
+)
 _LAST, _STEP = 0xFFFF, 0x800  # of the four digits of a run's id, and how far two of one second lie apart at most
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
@@ -306,17 +308,18 @@ def sweep(run_dir: Path, state: State, world: World) -> None:
     Raises: StateError where that store cannot be reached; it is tried again by the next run.
     """
     drop_partitions(run_dir)
-    url = state.remembered(PARTITIONS)
-    if not url:
-        return
-    from reconcile.partitions.shelves import Shared  # noqa: PLC0415 - brings Arrow
+    for url in filter(None, state.remembered(PARTITIONS).split("\n")):
+        from reconcile.partitions.shelves import Shared  # noqa: PLC0415 - brings Arrow
 
-    try:
-        Shared(url).remove()
-    except StateError as error:
-        log.warning("partitions.left", message=error.message, hint=error.hint)
-        raise
-    state.remember(PARTITIONS, "", world.now().isoformat(timespec="seconds"))
+        try:
+            Shared(url).remove()
+        except StateError as error:
+            log.warning("partitions.left", message=error.message, hint=error.hint)
+            raise
+        left = state.remembered(PARTITIONS).split("\n")
+        state.remember(
+            PARTITIONS, "\n".join(left[left.index(url) + 1 :]), world.now().isoformat(timespec="seconds")
+        )
 
 
 @contextmanager

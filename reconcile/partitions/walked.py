@@ -28,9 +28,8 @@ from reconcile.partitions.tasks import Closing, Look, Part, Said, close, find_li
 
 __all__ = ["Gathered", "Walked"]
 
-_BITS = (
-    1 << 27
-)  # 16 MiB: with a hundred million users every second hash is known by chance, and never those of a page
+# 16 MiB. Of a hundred million users every second hash is known by chance alone, and never those of a whole page.
+_BITS = 1 << 27
 _UNSEEN = 4_000_000  # hashes that are kept: 32 MB; of more users than these the second walk reads every row
 
 

@@ -118,16 +118,21 @@ def test_to_forget_somebody_removes_what_a_killed_run_left(shell: Shell, drifted
     if not os.environ.get("CI"):
         pytest.importorskip("fsspec")
     assert shell("plan", "--quiet").code == 0
-    here, there = shell.latest(".partitions"), shell.folder / "store" / "reconcile-of-a-killed-run"
-    for place in (here, there):
+    here, there, elsewhere = (
+        shell.latest(".partitions"),
+        shell.folder / "store" / "one",
+        shell.folder / "store" / "two",
+    )
+    for place in (here, there, elsewhere):
         (place / "users").mkdir(parents=True)
         (place / "users" / "0000.parquet").write_bytes(b"somebody")
     with closing(State(shell.folder / "runs" / "state.sqlite", "demo")) as state:
-        state.remember(PARTITIONS, f"file://{there}", "2026-11-28T00:00:00+00:00")
+        state.remember(PARTITIONS, f"file://{there}\nfile://{elsewhere}", "2026-11-28T00:00:00+00:00")
 
     assert shell("forget", "nobody-at-all", "--yes").code == 0
     assert not here.exists()
     assert not there.exists()
+    assert not elsewhere.exists()
 
 
 def children_of(pid: int) -> list[str]:
