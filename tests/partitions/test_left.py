@@ -1,6 +1,7 @@
 """Promises about what is left of partitions: nothing, however a run ends, and in the meantime nobody else can read them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,20 @@ def test_a_place_that_cannot_be_written_is_said_with_a_remedy(tmp_path: Path) ->
     with pytest.raises(StateError, match="cannot be written or read") as raised:
         in_partitions(draw(dice("modes"), 30), Folder(tmp_path / "parts"), Inline(), 2)
     assert "run.store" in raised.value.hint
+
+
+def test_a_disk_that_is_full_ends_the_comparison(tmp_path: Path) -> None:
+    """With its remedy, and without a piece of a file in its place."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(StateError, match="File too large") as raised:
+            in_partitions(draw(dice("full"), 60), tmp_path / "parts", Inline(), 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert "there is room" in raised.value.hint
+    assert [path for path in (tmp_path / "parts").rglob(".*") if path.is_file()] == []
 
 
 def test_a_lost_partition_ends_the_comparison(tmp_path: Path) -> None:
