@@ -1,6 +1,6 @@
 """
-What a plan costs on this machine: `python -m benchmarks.plan [--users N ...] [--postgresql] [--in-step]`, from the root of
-the repository. `--curve FILE` draws what it measured.
+What a plan costs on this machine: `python -m benchmarks.plan [--users N ...] [--postgresql] [--in-step]
+[--partitions N]`, from the root of the repository. `--curve FILE` draws what it measured.
 
 Owns the two states, the exchange that is left out, and the table. The whole command runs in a process of its own
 against a sandbox that is not there: what its client would have received stands ready in a file, so that everything
@@ -122,9 +122,10 @@ def write(folder: Path, pairs: Iterator[Pair], source: str = 'location = "users.
     (folder / "starts.json").write_text(json.dumps(starts), "utf-8")
 
 
-def plan(folder: Path) -> None:
+def plan(folder: Path, partitions: int) -> None:
     """
-    Run the command with the exchange left out; print its CPU seconds, in all and by stage, and the peak.
+    Run the command with the exchange left out; print its CPU seconds, in all and by stage, and the peak. Of worker
+    processes the CPU seconds are those of all, the peak that of the largest.
     """
     from reconcile.cli import run  # noqa: PLC0415 - counted
     from reconcile.cometchat.client import Client  # noqa: PLC0415
@@ -143,9 +144,11 @@ def plan(folder: Path) -> None:
         spent[name] = process_time() - began
 
     Run.stage = watched  # type: ignore[method-assign]
-    code = run(["plan", "--json", "--quiet"])
+    code = run(["plan", "--json", "--quiet", *(["--partitions", str(partitions)] if partitions else [])])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stderr.write(json.dumps([code, process_time(), peak, spent]) + "\n")
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    workers = [others.ru_utime + others.ru_stime, others.ru_maxrss / 1024]
+    sys.stderr.write(json.dumps([code, process_time(), peak, spent, workers]) + "\n")
 
 
 class _Exchange:
@@ -184,7 +187,7 @@ class _Exchange:
 
 class Measured(NamedTuple):
     """
-    What one plan took; `spent` is CPU seconds by stage.
+    What one plan took; `spent` is CPU seconds by stage, `workers` those of all workers, and the peak of the largest.
     """
 
     report: dict[str, Any]
@@ -192,9 +195,10 @@ class Measured(NamedTuple):
     cpu: float
     peak: float
     spent: dict[str, float]
+    workers: tuple[float, float]
 
 
-def measure(folder: Path) -> Measured:
+def measure(folder: Path, partitions: int) -> Measured:
     """
     Plan in a process of its own.
     """
@@ -206,20 +210,20 @@ def measure(folder: Path) -> Measured:
     }
     # What is installed has its bytecode.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-m", "benchmarks.plan", "--plan", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.plan", "--plan", str(folder), "--partitions", str(partitions)]
     began = perf_counter()
     done = subprocess.run(  # noqa: S603 - ourselves
         command, env=environment, capture_output=True, text=True, check=False
     )
     seconds = perf_counter() - began
     try:
-        code, cpu, peak, spent = json.loads(done.stderr.splitlines()[-1])
+        code, cpu, peak, spent, workers = json.loads(done.stderr.splitlines()[-1])
         report: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, IndexError):
         raise SystemExit(done.stderr[-4000:]) from None
     if code:
         raise SystemExit(f"plan ended with {code}: {report.get('headline', report)}")
-    return Measured(report, seconds, cpu, peak, spent)
+    return Measured(report, seconds, cpu, peak, spent, workers)
 
 
 @contextmanager
@@ -254,29 +258,34 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--postgresql", action="store_true", help="read the desired state from a server")
     parser.add_argument("--in-step", action="store_true", help="a night with nothing to do")
+    parser.add_argument("--partitions", type=int, default=0, help="compare in so many, by worker processes")
     parser.add_argument("--curve", type=Path, help="draw the table into this SVG file")
     parser.add_argument("--plan", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.plan:
         os.chdir(asked.plan)
-        plan(Path(asked.plan))
+        plan(Path(asked.plan), asked.partitions)
         return
     say(f"{os.cpu_count()} cores, Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f}.\n")
     say(
-        "| users a side | changes | requests | seconds | CPU s | read | fetch and compare | plan | the rest | peak, MiB |"
+        "| users a side | changes | requests | seconds | CPU s | read | fetch and compare | plan | the rest | peak, MiB "
+        "| CPU s of workers | peak of the largest, MiB |"
     )
-    say("|---|---|---|---|---|---|---|---|---|---|")
+    say("|---|---|---|---|---|---|---|---|---|---|---|---|")
     points = []
     for count in asked.users:
         with written(count, postgresql=asked.postgresql, in_step=asked.in_step) as folder:
-            found = measure(folder)
+            found = measure(folder, asked.partitions)
         stages = [found.spent[name] for name in STAGES]
         cells = " | ".join(
             f"{number:.1f}" for number in (found.seconds, found.cpu, *stages, found.cpu - sum(stages))
         )
         changes = sum(found.report["plan"][name] for name in ("create", "update", "reactivate", "deactivate"))
         sent = sum(found.report["requests"][group] for group in ("core", "standard"))
-        say(f"| {count:,} | {changes:,} | {sent:,} | {cells} | {found.peak:,.0f} |")
+        say(
+            f"| {count:,} | {changes:,} | {sent:,} | {cells} | {found.peak:,.0f} "
+            f"| {found.workers[0]:.1f} | {found.workers[1]:,.0f} |"
+        )
         points.append((count, found.cpu, found.peak))
     if asked.curve:
         asked.curve.write_text(drawn(points), "utf-8")

@@ -24,7 +24,7 @@ from reconcile.core.watermark import is_value
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
 from reconcile.logs import remember_secret
-from reconcile.settings import MAPPABLE, Notify, Secret, Settings, Since, seconds_of
+from reconcile.settings import MAPPABLE, MOST_PARTITIONS, Notify, Secret, Settings, Since, seconds_of
 
 __all__ = [
     "Flags",
@@ -454,6 +454,27 @@ def _impossible(settings: Settings) -> Problems:
     for path, number in _numbers("guards", msgspec.to_builtins(settings.guards)):
         check(isfinite(number) and number >= 0, f"{path} is not a number from 0 up", "a large one lets all pass")
     check(settings.run.keep > 0, "run.keep is not positive", "for example --set run.keep=30")
+    check(
+        0 <= settings.run.partitions <= MOST_PARTITIONS,
+        f"run.partitions is not a number from 0 to {MOST_PARTITIONS}",
+        "leave it out, and the machine's memory says it",
+    )
+    check(
+        settings.run.engine != "dask" or "://" in settings.run.scheduler,
+        "run.engine dask goes with run.scheduler",
+        "name its address: --scheduler tcp://127.0.0.1:8786",
+    )
+    check(
+        not settings.run.store or "://" in settings.run.store,
+        "run.store is not a URL",
+        "for example s3://bucket/folder; without it the partitions are in the run's folder",
+    )
+    for name, address in (("store", settings.run.store), ("scheduler", settings.run.scheduler)):
+        check(
+            not re.search(r"://[^/@]*:[^/@]*@", address),
+            f"run.{name} has a password in it",
+            "its keys belong into the environment, where the library finds them",
+        )
     check(
         len(settings.source.delimiter) <= 1,
         "source.delimiter is not one character",

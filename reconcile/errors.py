@@ -14,6 +14,7 @@ Every expected way for a run to end early, and the exit code that tells it to th
     |  |- ChangeRejected       this one request is refused; the run goes on
     |  `- DirectoryStopped     nothing more can succeed: key, scope, app, plan, protocol
     |- StateError              the intent cannot be recorded, so the write does not happen
+    |- EngineError             who compares the partitions of a large export cannot be had, or dies each time
     `- Interrupted             the operator or the system asked us to stop
 
 Anything else that is raised is a bug and ends with exit code 1 and its traceback.
@@ -28,6 +29,7 @@ __all__ = [
     "DirectoryBusy",
     "DirectoryError",
     "DirectoryStopped",
+    "EngineError",
     "ExitCode",
     "Interrupted",
     "NotDone",
@@ -192,6 +194,12 @@ class DirectoryStopped(DirectoryError):
 
 class StateError(ReconcileError):
     """The state file or the run directory cannot be written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class EngineError(ReconcileError):
+    """The workers that compare partitions cannot be reached, or died each time that it was tried."""
 
     exit_code = ExitCode.USAGE
 

@@ -68,11 +68,11 @@ def _uid_of(desired: Desired, wanted: str) -> str:
 def _compare(
     export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
 ) -> tuple[Findings, int]:
-    freshness = Freshness(export.as_of_unix_s, state.own_writes())
+    freshness = Freshness(export.as_of_unix_s, state.own_writes(export.as_of_unix_s))
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_table([user], desired.fields))
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
     return without_stuck(comparison.close(whole=True), state.stuck())
 
 

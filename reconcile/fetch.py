@@ -5,10 +5,11 @@ Absence is never believed at first sight: a user that a walk did not show is mis
 look did not show it either.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,11 +17,10 @@ import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.actual import actual_table, managed_groups
-from reconcile.core.diff import Comparison
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
-__all__ = ["NOTHING", "Fetched", "fetch", "hidden_groups"]
+__all__ = ["NOTHING", "Comparing", "Fetched", "fetch", "hidden_groups"]
 
 log = structlog.get_logger()
 
@@ -29,6 +29,51 @@ _PROBES = 3  # users that are asked for what their rows do not show
 _IDLE_PAGES = 3  # pages in a row without a new user: the list does not move on
 
 Tick = Callable[[int], None]
+
+
+class Users(Sized, Iterable[str], Protocol):
+    """Uids, so many."""
+
+
+class Comparing(Protocol):
+    """What is fed from the directory: a `Comparison`, or one in partitions; see there for what each of these means."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The managed fields."""
+
+    def see(self, block: pa.Table) -> int:
+        """Take in rows of the default list; how many were news."""
+
+    def see_deactivated(self, block: pa.Table) -> int:
+        """Take in rows of the walk of the deactivated; how many were news."""
+
+    def is_news(self, uids: pa.Array) -> bool:
+        """Whether one of these was not seen so far."""
+
+    def disputed(self) -> list[str]:
+        """The uids that were seen both active and deactivated."""
+
+    def unseen(self) -> Users:
+        """The desired uids that nothing has shown so far."""
+
+    def likely(self, group: str, among: Collection[str]) -> list[str]:
+        """Give a few desired uids of `among` that should have some of a group."""
+
+    def settle_active(self, uid: str) -> None:
+        """A look says that a disputed user is active."""
+
+    def settle_deactivated(self, uid: str) -> None:
+        """A look says that a disputed user is not active."""
+
+    def settle_unsure(self, uid: str) -> None:
+        """No look could settle a disputed user."""
+
+    def settle_unknown(self, uids: Iterable[str]) -> None:
+        """The directory could not say."""
+
+    def settle_unseen(self) -> None:
+        """A second look showed nobody more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +123,7 @@ NOTHING = Fetched("nothing", 0, frozenset(), frozenset(), {}, is_list_blind=Fals
 
 def fetch(
     directory: Directory,
-    comparison: Comparison,
+    comparison: Comparing,
     sample: list[DirectoryUser],
     tick: Tick,
     *,
@@ -90,7 +135,7 @@ def fetch(
     `sample` is the first page of the list; `only` names the users that are to be looked at, and no others.
     Raises: DirectoryError when the directory cannot be read whole.
     """
-    wanted = comparison.unseen() if only is None else sorted(only)
+    wanted: Users = comparison.unseen() if only is None else sorted(only)
     groups = managed_groups(comparison.fields)
     blind = _is_list_blind(directory, comparison, groups, sample)
     by_uid = only is not None or blind or _is_by_uid_cheaper(directory, len(wanted), groups)
@@ -104,7 +149,7 @@ def fetch(
     off_pages, is_honoured = _walk_deactivated(directory, comparison, tick)
     _settle_disputed(directory, comparison)
     if by_uid:
-        comparison.settle_missing(comparison.unseen())
+        comparison.settle_unseen()
     else:
         # Where nobody can list the deactivated, only a look at the user itself may show one.
         _look_again(directory, comparison, pages + off_pages if is_honoured else None, tick)
@@ -115,7 +160,7 @@ def fetch(
 
 
 def _is_list_blind(
-    directory: Directory, comparison: Comparison, groups: frozenset[str], sample: list[DirectoryUser]
+    directory: Directory, comparison: Comparing, groups: frozenset[str], sample: list[DirectoryUser]
 ) -> bool:
     """Whether single users show a managed group that their rows in the list do not."""
     for group in sorted(groups - directory.shows("list")):
@@ -142,7 +187,7 @@ def _is_by_uid_cheaper(directory: Directory, wanted: int, groups: frozenset[str]
     return groups <= directory.shows("get")
 
 
-def _walk(directory: Directory, comparison: Comparison, tick: Tick) -> int:
+def _walk(directory: Directory, comparison: Comparing, tick: Tick) -> int:
     pages = idle = 0
     for block in _blocks(directory.pages()):
         pages += len(block)
@@ -162,7 +207,7 @@ def _blocks(pages: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
         yield block
 
 
-def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) -> tuple[int, bool]:
+def _walk_deactivated(directory: Directory, comparison: Comparing, tick: Tick) -> tuple[int, bool]:
     """Walk the deactivated; give the pages that it took, and whether the service lists them at all."""
     pages = 0
     for page in directory.pages(deactivated=True):
@@ -176,7 +221,7 @@ def _walk_deactivated(directory: Directory, comparison: Comparison, tick: Tick) 
     return pages + 1, True
 
 
-def _settle_disputed(directory: Directory, comparison: Comparison) -> None:
+def _settle_disputed(directory: Directory, comparison: Comparing) -> None:
     """Ask for each user that was seen both active and deactivated."""
     for uid, found in directory.get_each(comparison.disputed()):
         if isinstance(found, Unknown):
@@ -187,7 +232,7 @@ def _settle_disputed(directory: Directory, comparison: Comparison) -> None:
             comparison.settle_active(uid)
 
 
-def _look_again(directory: Directory, comparison: Comparison, walk_cost: int | None, tick: Tick) -> None:
+def _look_again(directory: Directory, comparison: Comparing, walk_cost: int | None, tick: Tick) -> None:
     """
     Look a second time for what the walks did not show, in the way that costs fewer requests.
 
@@ -201,10 +246,10 @@ def _look_again(directory: Directory, comparison: Comparison, walk_cost: int | N
     else:
         _see_each(directory, comparison, unseen, tick)
         _settle_disputed(directory, comparison)
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
 
 
-def _walk_again(directory: Directory, comparison: Comparison, tick: Tick) -> None:
+def _walk_again(directory: Directory, comparison: Comparing, tick: Tick) -> None:
     for block in _blocks(directory.pages(is_news=comparison.is_news)):
         comparison.see(pa.concat_tables(block))
         tick(0)
@@ -212,7 +257,7 @@ def _walk_again(directory: Directory, comparison: Comparison, tick: Tick) -> Non
     _settle_disputed(directory, comparison)
 
 
-def _see_each(directory: Directory, comparison: Comparison, uids: list[str], tick: Tick) -> None:
+def _see_each(directory: Directory, comparison: Comparing, uids: Iterable[str], tick: Tick) -> None:
     found: list[DirectoryUser] = []
     for uid, user in directory.get_each(uids):
         if isinstance(user, Unknown):

@@ -21,7 +21,7 @@ from reconcile.core.users import fold_uid
 from reconcile.errors import PlanError, SettingsError
 from reconcile.report import REPORT_FILES
 from reconcile.report.files import render, told_again
-from reconcile.run import World
+from reconcile.run import World, sweep
 from reconcile.settings import Settings
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.erase import erase, named, redacted, without_protected
@@ -58,6 +58,7 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
         raise SettingsError(f"there is no state file in {run_dir}", hint="name the run directory: --run-dir")
     with hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), "forget"):
         with closing(State(path, app.app_id)) as state:
+            sweep(run_dir, state, world)
             salt = state.salt()
         folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
         rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))

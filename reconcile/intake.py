@@ -1,6 +1,7 @@
 """The source on its way in: read, checked row by row, and believed or not."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,9 +17,10 @@ from reconcile.core.cells import arrow
 from reconcile.core.frame import Desired, Quarantined, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
+from reconcile.core.mapping import Mapping
 from reconcile.core.report import SourceCounts
-from reconcile.core.shape import empty_shares, mark_of, without_collided
-from reconcile.core.sketch import fingerprint, sketch_of
+from reconcile.core.shape import empty_counts, empty_shares, mark_of, without_collided
+from reconcile.core.sketch import fingerprint, sample_of, sketch_of
 from reconcile.core.source_guards import (
     Shape,
     SourceLimits,
@@ -29,9 +31,15 @@ from reconcile.core.source_guards import (
     judge_source,
 )
 from reconcile.core.watermark import View, Watermark
-from reconcile.errors import SourceError
+from reconcile.errors import SourceError, StateError
 from reconcile.ledger import Ledger
-from reconcile.run import Run
+from reconcile.partitions.engines import engine_of
+from reconcile.partitions.parted import Parted, Spill
+from reconcile.partitions.shelves import Shared, shelf_at
+from reconcile.partitions.sizing import how_many, most_in_memory
+from reconcile.partitions.splitting import Splitter
+from reconcile.partitions.tasks import Part
+from reconcile.run import PARTITIONS, Run, sweep
 from reconcile.settings import mapping_for
 from reconcile.sources import Export, read_export
 from reconcile.watermarks import check_mark, view
@@ -44,7 +52,7 @@ _STALE_S = 86_400  # an export that a nightly job should have replaced
 _CHECKSUM = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?\S.*)?")  # a line of sha256sum, with or without a name
 
 
-def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
+def read(run: Run, ledger: Ledger) -> tuple[Export, Desired | Parted]:
     """Read the export, or what changed in it, and check every row. Raises: SourceError, SettingsError."""
     source, now = run.settings.source, run.world.now()
     part, kept = view(run)
@@ -52,13 +60,13 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
     ledger.source = SourceCounts(location=source.shown, since=part.since, changed_by=changed_by)
     last = None if part.since else run.state.baseline()
     with run.progress.stage("read", last.rows if last else None, "rows") as tick:
-        choose = partial(mapping_for, run.settings)
-        export = read_export(source, choose, now.timestamp(), part.since, on_rows=tick)
+        into = _Into(run, last.rows if last else 0)
+        choose = into.spill.choosing(partial(mapping_for, run.settings))
+        export = read_export(source, choose, now.timestamp(), part.since, on_rows=tick, rows=into.spill)
     check_mark(run.settings, export.mark)
     ledger.mark = export.mark if part.advances else None
-    desired = desire(export.frame, export.mapping, export.ragged)
-    if part.since is not None:
-        desired = without_collided(desired, run.state.quarantine() or ())
+    collided = frozenset() if part.since is None else frozenset(run.state.quarantine() or ())
+    desired = into.desired(export, collided)
     # Else what columns on the way took stays with Arrow: 60 MiB for a million rows, and for good.
     pa.default_memory_pool().release_unused()
     # No export is true in times to come: nobody would be newer than such a one.
@@ -77,31 +85,80 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired]:
     return export, desired
 
 
-def note(run: Run, ledger: Ledger, desired: Desired, source: SourceCounts) -> None:
+class _Into:
+    """Where the rows of the export go: into memory, or where they are too many, into partitions."""
+
+    def __init__(self, run: Run, known_rows: int) -> None:
+        self._run = run
+        self._known_rows = known_rows
+        self.spill = Spill(most_in_memory(run.settings.run), self._begin)
+
+    def _begin(self) -> Splitter:
+        run, settings = self._run, self._run.settings.run
+        self._shelf = shelf_at(settings.store, run.folder.partitions, run.id)
+        if isinstance(self._shelf, Shared):
+            # Before the first of them is there: whoever kills this run leaves word of where they are.
+            left = run.state.remembered(PARTITIONS)
+            run.state.remember(PARTITIONS, f"{left}\n{self._shelf.url}".strip(), run.today())
+        run.scratch.callback(self._let_go)
+        self._engine = engine_of(settings)
+        run.scratch.callback(self._engine.close)
+        parts = how_many(settings, self._known_rows)
+        log.info("partitions.begun", partitions=parts, engine=settings.engine, at=str(self._shelf))
+        return Splitter(self._shelf, "source", parts)
+
+    def _let_go(self) -> None:
+        with suppress(StateError):
+            sweep(self._run.settings.run_dir, self._run.state, self._run.world)
+
+    def desired(self, export: Export, collided: frozenset[str]) -> Desired | Parted:
+        """Check every row; `collided` are the marks of rows that collided when all was read last."""
+        if self.spill.split is None:
+            desired = desire(export.frame, export.mapping, export.ragged)
+            return without_collided(desired, collided) if collided else desired
+        sentinels = frozenset(uid.strip().lower() for uid in self._run.settings.guards.sentinels)
+        template = Part(self._shelf, 0, 1, export.mapping, self._run.state.salt())
+        return Parted.checked(
+            self.spill.split,
+            self._shelf,
+            self._engine,
+            template,
+            export.ragged,
+            sentinels=sentinels,
+            collided=collided,
+        )
+
+
+def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCounts) -> None:
     """Take down what was read; a forgotten user whose row is in quarantine is not named again."""
     gone = frozenset(run.state.forgotten([row.uid for row in desired.quarantined if row.uid]))
     rows = tuple(_unnamed(row) if row.uid in gone else row for row in desired.quarantined)
-    ledger.note_source(source, replace(desired, quarantined=rows))
+    ledger.note_source(source, desired.valid, desired.rows, rows)
 
 
 def freshness(run: Run, as_of: str | None) -> Freshness:
     """Say what the directory may know better than an export of that time (ISO 8601)."""
     unix_s = int(datetime.fromisoformat(as_of).timestamp()) if as_of else None
-    return Freshness(unix_s, run.state.own_writes())
+    return Freshness(unix_s, {} if unix_s is None else run.state.own_writes(unix_s))
 
 
-def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
+def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
     now, good = int(run.world.now().timestamp()), window(run.state.baselines())
     if ledger.source.since is not None:
         # A part says nothing about the whole, and is no measure for the next one.
         _refuse_held(run, ledger, judge_clocks(export.as_of_unix_s, good, now_unix_s=now))
         return
-    empty = empty_shares(export.frame, export.mapping)
-    sketch = _sketch(run, desired)
-    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty, sketch)
     limits = _limits(run)
-    present = set(arrow(desired.users["uid"]).to_pylist()) if limits.sentinels else set()
+    if isinstance(desired, Parted):
+        empty, present, sample = desired.empty, desired.present, desired.sample
+    else:
+        empty = empty_shares(empty_counts(export.frame, export.mapping), len(export.frame))
+        present = frozenset(arrow(desired.users["uid"]).to_pylist()) if limits.sentinels else frozenset()
+        users = pa.table({name: arrow(desired.users[name]) for name in ("uid", *desired.fields)})
+        sample = sample_of(users, run.state.salt())
+    sketch = _sketch(run, desired.mapping, sample, desired.valid)
+    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty, sketch)
     beside = judge_history(shape, limits, good)
     ledger.baseline = Baseline(
         run.id,
@@ -118,10 +175,15 @@ def believe(run: Run, ledger: Ledger, export: Export, desired: Desired) -> None:
     _refuse_held(run, ledger, (*_checksum(run, export), *alone, *beside))
 
 
-def check_roles(run: Run, ledger: Ledger, desired: Desired, known: frozenset[str]) -> Desired:
+def check_roles(run: Run, ledger: Ledger, desired: Desired | Parted, known: frozenset[str]) -> Desired | Parted:
     """Quarantine the users of roles that the app lacks, and judge the share of rows that are out."""
     guard = run.settings.guards.max_quarantined
-    checked = with_roles(desired, known | run.settings.creatable_roles)
+    known |= run.settings.creatable_roles
+    checked: Desired | Parted
+    if isinstance(desired, Parted):
+        checked = desired.with_roles(known, run.settings.policy.protect, run.state.tombstones())
+    else:
+        checked = with_roles(desired, known)
     note(run, ledger, checked, ledger.source)
     before = run.state.quarantine()
     if before is not None:
@@ -147,11 +209,10 @@ def _limits(run: Run) -> SourceLimits:
     )
 
 
-def _sketch(run: Run, desired: Desired) -> Sketch:
+def _sketch(run: Run, mapping: Mapping, sample: pa.Table, users: int) -> Sketch:
     # Another version may read the same cell otherwise: that is no change of the export.
-    made_by = fingerprint(desired.mapping.words, __version__)
-    users = pa.table({name: arrow(desired.users[name]) for name in ("uid", *desired.fields)})
-    return sketch_of(users, made_by, secret=run.state.salt(), forgotten=run.state.forgotten)
+    made_by = fingerprint(mapping.words, __version__)
+    return sketch_of(sample, users, made_by, secret=run.state.salt(), forgotten=run.state.forgotten)
 
 
 def _checksum(run: Run, export: Export) -> tuple[GuardVerdict, ...]:

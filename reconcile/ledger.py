@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from reconcile.core.baseline import Baseline
-from reconcile.core.diff import Findings
-from reconcile.core.frame import Desired, Quarantined
+from reconcile.core.found import Found
+from reconcile.core.frame import Quarantined
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.outcome import Outcome, empty_tally
 from reconcile.core.pacing import RateGroup
@@ -37,7 +37,6 @@ __all__ = ["Ledger"]
 
 
 _RECENT, _SHOWN = 10, 20  # runs in which a user may flap, and how many are named
-_LISTED = 1_000  # unmanaged users that a report names
 
 
 @dataclass(slots=True)
@@ -62,31 +61,31 @@ class Ledger:
     cautions: list[str] = field(default_factory=list)
     unmanaged_users: tuple[str, ...] = ()
 
-    def note_source(self, source: SourceCounts, desired: Desired) -> None:
+    def note_source(
+        self, source: SourceCounts, valid: int, rows: int, quarantined: tuple[Quarantined, ...]
+    ) -> None:
         """Take in the source once its rows are checked."""
-        self.quarantined = desired.quarantined
-        self.source = msgspec.structs.replace(
-            source, rows=desired.rows, valid=len(desired.users), quarantined=len(desired.quarantined)
-        )
+        self.quarantined = quarantined
+        self.source = msgspec.structs.replace(source, rows=rows, valid=valid, quarantined=len(quarantined))
 
-    def note_findings(self, findings: Findings, requests: int, way: str) -> None:
+    def note_findings(self, found: Found, requests: int, way: str) -> None:
         """Take in what the comparison found."""
-        counts = findings.situations
-        self.matched = findings.matched
-        self.deactivated_outside = findings.deactivated_outside
-        self.unmanaged_users = tuple(findings.unmanaged_rows["uid"][:_LISTED])
-        self.directory = DirectoryCounts(findings.seen, findings.seen_deactivated, requests, way)
+        counts = found.situations
+        self.matched = found.matched
+        self.deactivated_outside = found.deactivated_outside
+        self.unmanaged_users = found.unmanaged_users.first
+        self.directory = DirectoryCounts(found.seen, found.seen_deactivated, requests, way)
         self.drift = DriftCounts(
             in_step=counts[Situation.IN_STEP],
             missing=counts[Situation.MISSING],
             drifted=counts[Situation.DRIFTED],
-            stale=findings.stale,
-            role_mismatched=findings.role_mismatched,
+            stale=found.stale,
+            role_mismatched=found.role_mismatched,
             deactivated=counts[Situation.DEACTIVATED],
             protected=counts[Situation.PROTECTED],
             unknown=counts[Situation.UNKNOWN],
-            unmanaged=findings.unmanaged,
-            shielded=findings.shielded,
+            unmanaged=found.unmanaged,
+            shielded=found.shielded,
         )
 
     def note_plan(self, plan: PlanFile) -> None:

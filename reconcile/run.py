@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,20 +29,35 @@ from reconcile.config import api_key
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
-from reconcile.errors import ExitCode, SettingsError
+from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
 from reconcile.logs import bind_run, name_nobody, remember_secret
 from reconcile.progress import Progress
 from reconcile.settings import Notify, Settings, seconds_of
-from reconcile.store.artifacts import RunFolder, open_run_dir
+from reconcile.store.artifacts import RunFolder, drop_partitions, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
 
-__all__ = ["Options", "Run", "Stage", "Step", "World", "as_recorded", "open_run", "reading", "real_world"]
+__all__ = [
+    "PARTITIONS",
+    "Options",
+    "Run",
+    "Stage",
+    "Step",
+    "World",
+    "as_recorded",
+    "open_run",
+    "reading",
+    "real_world",
+    "sweep",
+]
 
 log = structlog.get_logger()
 
 PATIENCE = Patience()
+PARTITIONS = (
+    "partitions"  # under which the state file remembers the stores that runs have put some in, a line each
+)
 _LAST, _STEP = 0xFFFF, 0x800  # of the four digits of a run's id, and how far two of one second lie apart at most
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
@@ -121,7 +136,11 @@ class Stage:
 
 @dataclass(slots=True)
 class Run:
-    """A run that holds its locks. `timing` is seconds by stage of the main path, in order."""
+    """
+    A run that holds its locks. `timing` is seconds by stage of the main path, in order.
+
+    `scratch` is what only the way to the plan needs: let go when that is made, or when the run ends.
+    """
 
     id: str
     command: str
@@ -137,6 +156,7 @@ class Run:
     client: Client
     started_at: datetime
     reached: Stage
+    scratch: ExitStack
     timing: dict[str, float] = field(default_factory=dict)
 
     def reach(self, stage: Stage) -> None:
@@ -252,6 +272,8 @@ def open_run(
         progress.watch(gate.spending)
         client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
         stack.callback(client.close)
+        with suppress(StateError):
+            sweep(run_dir, state, world)
         folder = RunFolder(run_dir, run_id)
         folder.make()
         started = datetime.fromisoformat(again.started_at) if again else world.now()
@@ -270,12 +292,34 @@ def open_run(
             client,
             started,
             stage,
+            stack.enter_context(ExitStack()),
         )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:
             row = RunRow(run_id, command, str(stage), started.isoformat())
             state.begin(row, settings=_recorded(settings, options), version=__version__)
         yield run
+
+
+def sweep(run_dir: Path, state: State, world: World) -> None:
+    """
+    Remove the partitions that a run which was killed left here, or in a store that others see.
+
+    Raises: StateError where that store cannot be reached; it is tried again by the next run.
+    """
+    drop_partitions(run_dir)
+    for url in filter(None, state.remembered(PARTITIONS).split("\n")):
+        from reconcile.partitions.shelves import Shared  # noqa: PLC0415 - brings Arrow
+
+        try:
+            Shared(url).remove()
+        except StateError as error:
+            log.warning("partitions.left", message=error.message, hint=error.hint)
+            raise
+        left = state.remembered(PARTITIONS).split("\n")
+        state.remember(
+            PARTITIONS, "\n".join(left[left.index(url) + 1 :]), world.now().isoformat(timespec="seconds")
+        )
 
 
 @contextmanager

@@ -364,6 +364,10 @@ dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
 metrics = ""               # a file for Prometheus' node exporter, such as "/var/lib/node_exporter/reconcile.prom"
+partitions = 0             # in which a large export is compared; 0: the memory says when, and in how many
+engine = "processes"       # what compares them: processes of this machine, "dask", or "inline": no other process
+scheduler = ""             # of the Dask cluster, such as "tcp://10.0.0.5:8786"
+store = ""                 # where the partitions are, by a URL that all workers see; else in the run's folder
 
 [notify]                   # addresses are secrets: only ${NAME} may stand here, and NAME in the environment
 # ping = "${PING_URL}"     # Healthchecks style: /start is added at the start, /fail where the exit code is not 0

@@ -22,11 +22,12 @@ from reconcile.core.users import PROFILE_TEXT
 from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
-__all__ = ["Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
+__all__ = ["MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
 
 # What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
 
+MOST_PARTITIONS = 500  # a file of each is open when the plan is written; most systems allow a process a thousand
 MAPPABLE = ("uid", *PROFILE_TEXT, "role", "tags")
 
 
@@ -233,6 +234,10 @@ class Run(msgspec.Struct, frozen=True):
     keep: int = 30
     formats: tuple[Literal["html", "json", "csv", "md"], ...] = ("html", "json", "csv", "md")
     metrics: str = ""
+    partitions: int = 0
+    engine: Literal["processes", "dask", "inline"] = "processes"
+    scheduler: str = ""
+    store: str = ""
 
 
 class Notify(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     except Exception as error:
         bug = error
         log.exception("run.bug")
+    # Before the reports: a disk that the partitions have filled has room for them again.
+    run.scratch.close()
     report = write_reports(run, ledger, ledger.report(run, ended_by, bug=bug))
     _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
     if bug is not None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from reconcile.core.actual import actual_table
 from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison, Findings
+from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import SOURCE_ROW, Desired, as_frame, desire
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
@@ -104,13 +105,18 @@ def feed(comparison: Comparison, *users: DirectoryUser) -> Comparison:
     fields = comparison.fields
     comparison.see(a_block(*[user for user in users if not user.deactivated_at], fields=fields))
     comparison.see_deactivated(a_block(*[user for user in users if user.deactivated_at], fields=fields))
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
     return comparison
 
 
 def findings(rows: Iterable[Row], users: Iterable[DirectoryUser], **but: Any) -> Findings:
     """What comparing these rows with these users comes to."""
     return feed(a_comparison(*rows, **but), *users).close(whole=True)
+
+
+def summed(found: Findings) -> Found:
+    """What guards and reports ask of these findings."""
+    return conclude(found, Decided())[1]
 
 
 def the_changes(found: Findings, policy: PlanPolicy | None = None, ours: Iterable[str] = ()) -> list[Change]:

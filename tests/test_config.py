@@ -81,6 +81,10 @@ dir = "runs"
 keep = 30
 formats = ["html", "json", "csv", "md"]
 metrics = ""
+partitions = 0
+engine = "processes"
+scheduler = ""
+store = ""
 """
 TREE = tomllib.loads(EVERY_KEY)
 DEFAULTS = [(section, key) for section in ("policy", "guards", "limits", "run") for key in TREE[section]] + [
@@ -252,6 +256,32 @@ def test_a_file_that_is_not_there_is_named() -> None:
 def test_a_guard_that_no_number_can_pass_or_fail_is_refused(key: str, number: str) -> None:
     """Once it ended a run in the middle."""
     assert f"guards.{key}" in problems("", f"guards.{key}={number}")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("partitions = -1", "run.partitions is not a number"),
+        ("partitions = 501", "run.partitions is not a number from 0 to 500"),
+        ('engine = "spark"', "run.engine"),
+        ('engine = "dask"', "run.engine dask goes with run.scheduler"),
+        ('store = "/srv/partitions"', "run.store is not a URL"),
+        ('store = "ftp://me:hunter2@example.com/x"', "run.store has a password in it"),
+        ('scheduler = "tcp://me:hunter2@example.com:1"', "run.scheduler has a password in it"),
+    ],
+)
+def test_partitions_that_cannot_be_are_refused(toml: str, words: str) -> None:
+    """With a remedy each, and without what nobody is to see."""
+    ((what, remedy),) = problems(f"[run]\n{toml}")
+
+    assert words in what
+    assert remedy
+    assert "hunter2" not in what
+
+
+def test_a_store_with_an_account_in_its_name_has_no_password() -> None:
+    """Containers of some clouds are written so."""
+    assert loaded('[run]\nstore = "abfs://users@account.dfs.core.windows.net/x"').run.store.startswith("abfs://")
 
 
 # Where they come from

@@ -9,6 +9,7 @@ from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import (
     configured,
     output_options,
+    partition_options,
     release_option,
     release_pairs,
     run_options,
@@ -24,6 +25,7 @@ __all__ = ["command"]
 @click.argument("run_id", metavar="[RUN]", required=False, shell_complete=run_ids())
 @settings_options
 @run_options
+@partition_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
 @click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping or policy without a review.")

@@ -12,6 +12,7 @@ from reconcile.cli.ending import is_plain
 __all__ = [
     "configured",
     "output_options",
+    "partition_options",
     "redact_option",
     "release_option",
     "release_pairs",
@@ -70,6 +71,20 @@ _RUN = (
 )
 
 
+_PARTITIONS = (
+    click.option(
+        "--partitions",
+        type=int,
+        metavar="N",
+        help="Compare in N partitions on disk [default: from the machine's memory].",
+    ),
+    click.option(
+        "--engine", metavar="ENGINE", help="What compares them: processes, dask or inline [default: processes]."
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster, e.g. tcp://127.0.0.1:8786."),
+)
+
+
 def _stack(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
@@ -82,6 +97,7 @@ def _stack(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
 settings_options = _stack(_SETTINGS)
 output_options = _stack(_OUTPUT)
 run_options = _stack(_RUN)
+partition_options = _stack(_PARTITIONS)
 release_option = click.option(
     "--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass, this once."
 )
@@ -145,6 +161,9 @@ def settings_of(**given: Any) -> Any:
         "query": ("source", "query"),
         "run_dir": ("run", "dir"),
         "api_key_file": ("cometchat", "api_key_file"),
+        "partitions": ("run", "partitions"),
+        "engine": ("run", "engine"),
+        "scheduler": ("run", "scheduler"),
     }
     values = {key: given[name] for name, key in keys.items() if given.get(name) is not None}
     flags = Flags(given.get("config"), values, tuple(given.get("sets") or ()), tuple(given.get("maps") or ()))

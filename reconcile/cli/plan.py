@@ -7,6 +7,7 @@ import click
 from reconcile.cli.options import (
     configured,
     output_options,
+    partition_options,
     release_option,
     release_pairs,
     run_options,
@@ -22,6 +23,7 @@ __all__ = ["command"]
 @click.command("plan")
 @settings_options
 @run_options
+@partition_options
 @click.option("--check", is_flag=True, help="Exit 3 when there is a change in the plan.")
 @since_option
 @release_option

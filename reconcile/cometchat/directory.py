@@ -176,7 +176,7 @@ class Directory:
             return self._search(uid, ("onlyDeactivated", "1"))
         return user if len(shown_of(user)) == 2 else self._completed(user, settling=False)
 
-    def get_each(self, uids: Sequence[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+    def get_each(self, uids: Iterable[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
         """Get many users, several at a time, in their order."""
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[tuple[str, Future[DirectoryUser | Unknown | None]]] = deque()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from reconcile.core.diff import Difference, Findings
+from reconcile.core.diff import Difference, Differences, Findings
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
@@ -80,15 +80,19 @@ def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
     return counts
 
 
-def list_changes(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
-    """Give the changes in plan order, numbered from 1."""
+def list_changes(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+    """
+    Give the changes in plan order, numbered from 1.
+
+    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
+    """
     for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
         # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
         msgspec.structs.force_setattr(change, "seq", seq)
         yield change
 
 
-def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+def _unnumbered(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
     for user in findings.missing():
         yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
     for user in findings.drifted():
@@ -101,8 +105,7 @@ def _unnumbered(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) ->
                 yield _change(user, Action.REACTIVATE, kind, ())
                 yield from _updates(user)
     if policy.deactivate_unmanaged:
-        rows = findings.unmanaged_rows
-        for uid in rows["uid"][~rows["newer"]]:
+        for uid in findings.leaving():
             yield Change(0, uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
 
 

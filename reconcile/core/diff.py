@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import translate
 from itertools import compress
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -29,9 +29,21 @@ from reconcile.core.lookup import UidIndex
 from reconcile.core.problems import Mask, true
 from reconcile.core.users import Situation, fingerprint
 
-__all__ = ["Comparison", "Difference", "Findings", "differs", "matching"]
+__all__ = [
+    "LIKELY",
+    "Comparison",
+    "Difference",
+    "Differences",
+    "Findings",
+    "differences",
+    "differs",
+    "likely",
+    "matching",
+    "missing",
+]
 
 _ROWS = 10_000  # rows that are Python objects at one time
+LIKELY = 10  # users that are asked for at most to find out what a look shows
 
 Rows = npt.NDArray[np.int64]
 
@@ -66,6 +78,22 @@ class Difference(msgspec.Struct, frozen=True, gc=False):
     differing: tuple[str, ...]
     fingerprint: str | None
     newer: bool = False
+
+
+class Differences(Protocol):
+    """Everybody whom changes are made of, each kind by uid."""
+
+    def missing(self) -> Iterable[Difference]:
+        """The users to create."""
+
+    def drifted(self) -> Iterable[Difference]:
+        """The active users that differ."""
+
+    def deactivated(self) -> Iterable[Difference]:
+        """The desired users that are deactivated in the directory."""
+
+    def leaving(self) -> Iterable[str]:
+        """The active users outside the source that nobody touched after the export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +135,46 @@ class Findings:
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""
-        for part in _parts(self.missing_rows):
-            for uid, row, desired in zip(part("uid"), part(SOURCE_ROW), part.each(self.fields), strict=True):
-                filled = tuple(field for field, text in desired.items() if text is not None)
-                yield Difference(uid, row, desired, None, filled, None)
+        return missing(_pieces(self.missing_rows), self.fields)
 
     def drifted(self) -> Iterable[Difference]:
         """The active users that differ, by uid."""
-        return self._differences(self.drifted_rows)
+        return differences(_pieces(self.drifted_rows), self.fields, self.visible)
 
     def deactivated(self) -> Iterable[Difference]:
         """The desired users that are deactivated in the directory, by uid."""
-        return self._differences(self.deactivated_rows)
+        return differences(_pieces(self.deactivated_rows), self.fields, self.visible)
 
-    def _differences(self, rows: pd.DataFrame) -> Iterable[Difference]:
-        for part in _parts(rows):
-            flags = zip(*(part(f"differs {field}") for field in self.fields), strict=True)
-            values = (part.each(self.fields), part.each(self.fields, "actual "), flags)
-            heads = (part("uid"), part(SOURCE_ROW), part("newer"))
-            for uid, row, newer, desired, actual, differs in zip(*heads, *values, strict=True):
-                differing = tuple(compress(self.fields, differs))
-                seen = fingerprint(actual, self.visible)
-                yield Difference(uid, row, desired, actual, differing, seen, newer)
+    def leaving(self) -> Iterable[str]:
+        """The active users outside the source that nobody touched after the export, by uid."""
+        rows = self.unmanaged_rows
+        return rows["uid"][~rows["newer"]]
 
 
-def _parts(rows: pd.DataFrame) -> Iterable["_Part"]:
-    for start in range(0, len(rows), _ROWS):
-        yield _Part(rows.iloc[start : start + _ROWS])
+def missing(pieces: Iterable[pd.DataFrame], fields: tuple[str, ...]) -> Iterator[Difference]:
+    """Give the users of pieces of `missing_rows`."""
+    for part in map(_Part, pieces):
+        for uid, row, desired in zip(part("uid"), part(SOURCE_ROW), part.each(fields), strict=True):
+            filled = tuple(field for field, text in desired.items() if text is not None)
+            yield Difference(uid, row, desired, None, filled, None)
+
+
+def differences(
+    pieces: Iterable[pd.DataFrame], fields: tuple[str, ...], visible: tuple[str, ...]
+) -> Iterator[Difference]:
+    """Give the users of pieces of `drifted_rows` or `deactivated_rows`."""
+    for part in map(_Part, pieces):
+        flags = zip(*(part(f"differs {field}") for field in fields), strict=True)
+        values = (part.each(fields), part.each(fields, "actual "), flags)
+        heads = (part("uid"), part(SOURCE_ROW), part("newer"))
+        for uid, row, newer, desired, actual, differs in zip(*heads, *values, strict=True):
+            differing = tuple(compress(fields, differs))
+            seen = fingerprint(actual, visible)
+            yield Difference(uid, row, desired, actual, differing, seen, newer)
+
+
+def _pieces(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    return (rows.iloc[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,14 +290,7 @@ class Comparison:
 
     def likely(self, group: str, among: Collection[str]) -> list[str]:
         """Give a few desired uids of `among` that should have some of a group (tags, metadata)."""
-        fields = [field for field in self._fields if field.split(".", 1)[0] == group]
-        filled = np.zeros(len(self._uids), dtype=bool)
-        for field in fields:
-            filled |= pc.is_valid(self._columns[field]).to_numpy(zero_copy_only=False)
-        present = pc.is_in(self._uids, value_set=pa.array(sorted(among), pa.string()))
-        hit = filled & present.to_numpy(zero_copy_only=False)
-        found: list[str] = self._uids.filter(pa.array(hit)).slice(0, 10).to_pylist()
-        return found
+        return [uid for _, uid in likely(self._desired, group, among)]
 
     def is_tracked(self, uid: str) -> bool:
         """Whether the desired state has this uid."""
@@ -287,13 +321,15 @@ class Comparison:
             if self._state[row] != _State.PROTECTED:
                 self._state[row] = _State.UNKNOWN
 
-    def settle_missing(self, uids: Iterable[str]) -> None:
-        """A second look found none of these."""
-        self._put(uids, _State.MISSING)
+    def settle_unseen(self) -> None:
+        """A second look showed nobody more: whom nothing has shown so far is missing."""
+        self._state[self._state == _State.UNSEEN] = _State.MISSING
 
     def settle_unknown(self, uids: Iterable[str]) -> None:
         """The directory could not say."""
-        self._put(uids, _State.UNKNOWN)
+        rows = self._index.rows(pa.array(list(uids), pa.string()))
+        rows = rows[rows >= 0]
+        self._state[rows[self._state[rows] == _State.UNSEEN]] = _State.UNKNOWN
 
     def close(self, *, whole: bool, hidden: frozenset[str] = frozenset()) -> Findings:
         """
@@ -426,11 +462,6 @@ class Comparison:
             self._outside.setdefault(uid, (made or 0, moved or 0))
         return len(self._outside) - known
 
-    def _put(self, uids: Iterable[str], state: _State) -> None:
-        rows = self._index.rows(pa.array(list(uids), pa.string()))
-        rows = rows[rows >= 0]
-        self._state[rows[self._state[rows] == _State.UNSEEN]] = state
-
     def _missing_rows(self) -> pd.DataFrame:
         found: pd.DataFrame = self._users[self._state == _State.MISSING]
         return found.sort_values("uid", ignore_index=True)
@@ -445,6 +476,18 @@ class Comparison:
     def _unmanaged_rows(self, uids: list[str]) -> pd.DataFrame:
         newer = [self._freshness.is_newer(uid, *self._outside[uid]) for uid in uids]
         return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
+
+
+def likely(desired: Desired, group: str, among: Collection[str]) -> list[tuple[int, str]]:
+    """Give a few desired users of `among`, row and uid, that should have some of a group (tags, metadata)."""
+    uids, rows = arrow(desired.users["uid"]), arrow(desired.users[SOURCE_ROW])
+    filled = np.zeros(len(uids), dtype=bool)
+    for field in desired.fields:
+        if field.split(".", 1)[0] == group:
+            filled |= pc.is_valid(arrow(desired.users[field])).to_numpy(zero_copy_only=False)
+    present = pc.is_in(uids, value_set=pa.array(sorted(among), pa.string()))
+    hit = pa.array(filled & present.to_numpy(zero_copy_only=False))
+    return list(zip(*(column.filter(hit).slice(0, LIKELY).to_pylist() for column in (rows, uids)), strict=True))
 
 
 def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from reconcile.core.diff import Findings
+from reconcile.core.found import Found
 from reconcile.core.guards import Bases, GuardClass
 from reconcile.core.pacing import RateGroup
 from reconcile.core.plan import Action, Forecast
@@ -30,10 +30,10 @@ def action_counts(counts: Mapping[GuardClass, int], held: frozenset[GuardClass])
     }
 
 
-def bases_of(findings: Findings) -> Bases:
+def bases_of(found: Found) -> Bases:
     """Give what each guard's percentage is of, as a walk of the whole directory saw it."""
-    active = findings.seen - findings.seen_deactivated
-    return Bases(findings.matched_active, findings.seen, active, findings.seen_deactivated)
+    active = found.seen - found.seen_deactivated
+    return Bases(found.matched_active, found.seen, active, found.seen_deactivated)
 
 
 def forecast(

@@ -31,6 +31,7 @@ __all__ = [
     "as_frame",
     "desire",
     "joined",
+    "keys",
     "with_roles",
 ]
 
@@ -78,6 +79,11 @@ class Desired:
         """The managed fields, in the order in which they are always shown."""
         return self.mapping.fields
 
+    @property
+    def valid(self) -> int:
+        """How many users there are."""
+        return len(self.users)
+
     def only(self, uids: Collection[str]) -> "Desired":
         """Keep the rows that name one of these uids, and those of which nobody knows whom they name."""
         users = self.users[self.users["uid"].isin(list(uids))].reset_index(drop=True)
@@ -106,6 +112,12 @@ def joined(parts: list[pa.Table]) -> pd.DataFrame:
     chunks = {name: [chunk for part in parts for chunk in part[name].chunks] for name in parts[0].column_names}
     parts.clear()
     return as_frame({name: pa.concat_arrays(chunks.pop(name)) for name in tuple(chunks)})
+
+
+def keys(raw: pd.DataFrame, mapping: Mapping) -> pa.Array:
+    """Give the key of each row; None where it has none that is legal."""
+    *_, (_, made) = texts(raw, mapping.uid)
+    return _folded(made, pc.match_substring_regex(made, _UID))
 
 
 def desire(raw: pd.DataFrame, mapping: Mapping, ragged: Iterable[Quarantined] = ()) -> Desired:
@@ -173,7 +185,7 @@ def with_roles(desired: Desired, known: Collection[str]) -> Desired:
 def _uids(made: pa.Array, raw_uid: pa.Array, problems: Problems) -> tuple[pa.Array, Mask]:
     """Fold the uids that were made of the raw ones; also say which rows have a usable one."""
     legal = pc.match_substring_regex(made, _UID)
-    folded = pc.if_else(legal, pc.ascii_lower(made), pa.scalar(None, pa.string()))
+    folded = _folded(made, legal)
     # A transform may make a uid of the word for nobody, too.
     nobody = pa.array(sorted(MISSING_UID))
     placeholder = true(pc.is_in(folded, value_set=nobody)) | true(
@@ -186,6 +198,10 @@ def _uids(made: pa.Array, raw_uid: pa.Array, problems: Problems) -> tuple[pa.Arr
     )
     problems.add(placeholder, lambda i: f"the uid {raw_uid[i].as_py()!r} stands for nobody")
     return folded, true(legal) & ~placeholder
+
+
+def _folded(made: pa.Array, legal: pa.Array) -> pa.Array:
+    return pc.if_else(legal, pc.ascii_lower(made), pa.scalar(None, pa.string()))
 
 
 def _collisions(

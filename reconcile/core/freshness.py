@@ -15,7 +15,8 @@ class Freshness:
     """
     What the directory may know better than the export, which was true as of `as_of_unix_s`.
 
-    `ours` maps a uid to the latest time (unix seconds) that a write of our own left there.
+    `ours` maps a uid to the latest time (unix seconds) that a write of our own left there, where that is not before
+    the export: else it says nothing.
     """
 
     as_of_unix_s: int | None = None

@@ -1,6 +1,7 @@
 """What is measured of a source before it is believed, and how a quarantined row is known again."""
 
 from collections.abc import Container, Iterable
+from collections.abc import Mapping as MappingOf
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -11,17 +12,20 @@ from reconcile.core.cells import texts
 from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, QuarantineKind
 from reconcile.core.mapping import ColumnRule, Mapping
 
-__all__ = ["empty_shares", "mark_of", "marks_of", "without_collided"]
+__all__ = ["empty_counts", "empty_shares", "mark_of", "marks_of", "without_collided"]
 
 
 _COLLIDED = "its uid was that of two rows when all of them were read last; only a run that reads all can tell"
 
 
-def empty_shares(raw: pd.DataFrame, mapping: Mapping) -> dict[str, float]:
+def empty_counts(raw: pd.DataFrame, mapping: Mapping) -> dict[str, int]:
+    """Count the rows that have nothing for a managed field, by field."""
+    return {rule.field: _empty(raw, rule) for rule in mapping.rules}
+
+
+def empty_shares(counts: MappingOf[str, int], rows: int) -> dict[str, float]:
     """Give the share (0..1) of rows that have nothing for a managed field; nothing for a source without rows."""
-    if raw.empty:
-        return {}
-    return {rule.field: round(_empty(raw, rule) / len(raw), 4) for rule in mapping.rules}
+    return {field: round(count / rows, 4) for field, count in counts.items()} if rows else {}
 
 
 def _empty(raw: pd.DataFrame, rule: ColumnRule) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from reconcile.core.baseline import Sketch
 from reconcile.core.hashes import U64, hashed
 
-__all__ = ["SAMPLE", "Changed", "changed_since", "fingerprint", "sketch_of", "without"]
+__all__ = ["SAMPLE", "Changed", "changed_since", "fingerprint", "sample_of", "sketch_of", "without"]
 
 SAMPLE = 8_192  # users: half of them changed is told to 0.6 percent points
 
@@ -33,20 +33,25 @@ def fingerprint(words: dict[str, str], version: str) -> str:
     return blake2b(text, digest_size=8).hexdigest()
 
 
-def sketch_of(
-    users: pa.Table, mapping: str, *, secret: str, forgotten: Callable[[list[str]], Collection[str]]
-) -> Sketch:
-    """Draw the sample of users that have a column `uid`. Whom `forgotten` gives of the sampled is left out."""
-    hashes = hashed(users["uid"].combine_chunks(), secret)
+def sample_of(users: pa.Table, secret: str) -> pa.Table:
+    """Give the users, by their column `uid`, that a sketch of these and of any others has to choose from."""
+    hashes = hashed(_uids(users), secret)
     lowest = np.argpartition(hashes, SAMPLE)[:SAMPLE] if len(hashes) > SAMPLE else np.arange(len(hashes))
-    lowest = lowest[np.argsort(hashes[lowest])]
-    rows = users.take(pa.array(lowest)).to_pylist()
+    return users.take(pa.array(lowest[np.argsort(hashes[lowest])]))
+
+
+def sketch_of(
+    sample: pa.Table, count: int, mapping: str, *, secret: str, forgotten: Callable[[list[str]], Collection[str]]
+) -> Sketch:
+    """Draw the sketch of so many users from their sample. Whom `forgotten` gives of the sampled is left out."""
+    hashes = hashed(_uids(sample), secret)
+    rows = sample.to_pylist()
     left_out = set(forgotten([row["uid"] for row in rows]))
     kept = np.array([row["uid"] not in left_out for row in rows], dtype=bool)
     return Sketch(
         mapping,
-        len(hashes) - int((~kept).sum()),
-        hashes[lowest][kept].tobytes(),
+        count - int((~kept).sum()),
+        hashes[kept].tobytes(),
         b"".join(_row_hash(row, secret) for row in rows if row["uid"] not in left_out),
     )
 
@@ -70,6 +75,10 @@ def without(sketch: Sketch, uid: str, secret: str) -> Sketch:
     kept = uids != hashed(pa.array([uid]), secret)
     rows = np.frombuffer(sketch.rows, U64)[kept]
     return Sketch(sketch.mapping, sketch.users - int((~kept).sum()), uids[kept].tobytes(), rows.tobytes())
+
+
+def _uids(users: pa.Table) -> pa.Array:
+    return pa.concat_arrays([pa.array([], pa.string()), *users["uid"].chunks])
 
 
 def _row_hash(row: dict[str, str | None], secret: str) -> bytes:

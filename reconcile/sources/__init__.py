@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
+import pyarrow as pa
 
-from reconcile.core.frame import Quarantined
+from reconcile.core.frame import Quarantined, joined
 from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 
-__all__ = ["Choose", "Export", "OnRows", "read_export"]
+__all__ = ["Choose", "Export", "OnRows", "Rows", "read_export"]
 
 Choose = Callable[[tuple[str, ...]], Mapping]
 OnRows = Callable[[int], None]
@@ -41,6 +42,21 @@ class Export:
     mark: str | None = None
 
 
+class Rows:
+    """Where a reader puts the rows of an export, piece by piece: here they wait in memory for the end."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+
+    def add(self, part: pa.Table) -> None:
+        """Take in the next rows: the mapping's columns as text, and `source_row`. The first piece is an empty one."""
+        self._parts.append(part)
+
+    def joined(self) -> pd.DataFrame:
+        """Give what is here as one frame; once."""
+        return joined(self._parts)
+
+
 def read_export(
     source: Source,
     choose: Choose,
@@ -48,22 +64,25 @@ def read_export(
     since: str | None = None,
     *,
     on_rows: OnRows = lambda _rows: None,
+    rows: Rows | None = None,
 ) -> Export:
     """
     Read the whole export, or what a database has from `since` on.
 
-    `choose` makes the mapping once the columns are known; `on_rows` is told of every piece that was read.
+    `choose` makes the mapping once the columns are known; `on_rows` is told of every piece that was read, and
+    `rows` gets it: the frame of the export is what `rows` gives in the end.
     Raises: SourceError when it cannot be read whole; SettingsError from `choose`.
     """
     as_of = _as_of(source)
+    rows = rows or Rows()
     if source.is_database:
         from reconcile.sources.sql import read_sql  # noqa: PLC0415 - SQLAlchemy only where it is asked for
 
-        export = read_sql(source, choose, now_unix_s, on_rows, since)
+        export = read_sql(source, choose, now_unix_s, on_rows, rows, since)
     else:
         from reconcile.sources.files import read_file  # noqa: PLC0415 - as above, for the file formats
 
-        export = read_file(source, choose, now_unix_s, on_rows)
+        export = read_file(source, choose, now_unix_s, on_rows, rows)
     return export if as_of is None else replace(export, as_of_unix_s=as_of)
 
 

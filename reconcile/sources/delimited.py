@@ -15,16 +15,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, joined
+from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind
 from reconcile.errors import SourceError
 from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export, OnRows
+from reconcile.sources import Choose, Export, OnRows, Rows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.header import QUOTE_HINT, take_header
 from reconcile.sources.quotes import Quoting
@@ -42,7 +41,7 @@ pa.enable_signal_handlers(False)  # noqa: FBT003 - Arrow's own signature
 
 
 def read_delimited(
-    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, *, is_gzip: bool
+    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, rows: Rows, *, is_gzip: bool
 ) -> Export:
     """Read delimited text; `source_row` is the physical line that a record starts on. Raises: SourceError."""
     name = "standard input" if source.location == "-" else source.location
@@ -53,8 +52,8 @@ def read_delimited(
     check_columns(f"{name}:{header.line}", columns, mapping, delimiter=delimiter)
     wanted = {column: columns.index(column) for column in mapping.columns}
     table = _CsvTable(name, len(columns), wanted, delimiter, first_line=header.line_below)
-    frame = table.read(stream, on_rows)
-    return Export(frame, mapping, columns, tuple(table.ragged), stream.sha256, as_of, stream.notes)
+    table.read(stream, rows, on_rows)
+    return Export(rows.joined(), mapping, columns, tuple(table.ragged), stream.sha256, as_of, stream.notes)
 
 
 def sample_delimited(source: Source, raw: BinaryIO, count: int, *, is_gzip: bool) -> Sample:
@@ -113,17 +112,17 @@ class _CsvTable:
         self._quoting = Quoting(delimiter)
         self._line = first_line
 
-    def read(self, stream: TextStream, on_rows: OnRows) -> pd.DataFrame:
+    def read(self, stream: TextStream, into: Rows, on_rows: OnRows) -> None:
         """Read all rows. Raises: SourceError."""
         empty = {name: pa.array([], pa.string()) for name in self._wanted} | {SOURCE_ROW: pa.array([], pa.int64())}
-        parts, rest = [pa.table(empty)], b""
+        into.add(pa.table(empty))
+        rest = b""
         for block in _blocks(stream):
             part, rest = self._take(b"".join((rest, *block)))
-            parts.append(part)
+            into.add(part)
             on_rows(len(part))
         if rest:
-            parts.append(self._take_last(rest))
-        return joined(parts)
+            into.add(self._take_last(rest))
 
     def _take(self, text: bytes) -> tuple[pa.Table, bytes]:
         """Take all records of a text but the last, which may go on behind it and is given back."""

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from reconcile.errors import SourceError
 from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export, OnRows
+from reconcile.sources import Choose, Export, OnRows, Rows
 from reconcile.sources.delimited import read_delimited, sample_delimited
 from reconcile.sources.tables import read_json_lines, read_parquet, sample_json_lines, sample_parquet
 
@@ -30,16 +30,16 @@ _OPEN_HINTS = {
 }
 
 
-def read_file(source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows) -> Export:
+def read_file(source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows, rows: Rows) -> Export:
     """Read a file by the ending of its name; `-` is CSV on standard input. Raises: SourceError."""
     with ExitStack() as stack:
         if source.location == "-":
-            return read_delimited(source, _standard_input(), choose, int(now_unix_s), on_rows, is_gzip=False)
+            return read_delimited(source, _standard_input(), choose, int(now_unix_s), on_rows, rows, is_gzip=False)
         path = Path(source.location)
         raw = stack.enter_context(_open(path))
         before = os.fstat(raw.fileno())
         as_of = int(before.st_mtime)
-        export = _read_format(source, path, raw, choose, as_of, on_rows)
+        export = _read_format(source, path, raw, choose, as_of, on_rows, rows)
         _check_unchanged(path, before)
         return export
 
@@ -66,15 +66,17 @@ def _format(path: Path) -> tuple[str, bool]:
     return Path(name.removesuffix(".gz")).suffix, name.endswith(".gz")
 
 
-def _read_format(source: Source, path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows) -> Export:
+def _read_format(
+    source: Source, path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, rows: Rows
+) -> Export:
     suffix, is_gzip = _format(path)
     match suffix:
         case ".parquet":
-            return read_parquet(path, raw, choose, as_of, on_rows)
+            return read_parquet(path, raw, choose, as_of, on_rows, rows)
         case ".jsonl" | ".ndjson":
-            return read_json_lines(source, raw, choose, as_of, on_rows, is_gzip=is_gzip)
+            return read_json_lines(source, raw, choose, as_of, on_rows, rows, is_gzip=is_gzip)
         case _:
-            return read_delimited(source, raw, choose, as_of, on_rows, is_gzip=is_gzip)
+            return read_delimited(source, raw, choose, as_of, on_rows, rows, is_gzip=is_gzip)
 
 
 def _standard_input() -> BinaryIO:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from reconcile.core.frame import SOURCE_ROW, as_frame
+from reconcile.core.frame import SOURCE_ROW
 from reconcile.core.mapping import Mapping
 from reconcile.core.normal import json_text
 from reconcile.core.watermark import Highest
@@ -23,7 +23,7 @@ from reconcile.errors import SettingsError, SourceError
 from reconcile.logs import remember_secret
 from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export, OnRows
+from reconcile.sources import Choose, Export, OnRows, Rows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.cursor import Ask, Open, Stream
 from reconcile.sources.values import Write
@@ -50,11 +50,11 @@ _TABLES = {
 _TELLING = 8
 _CUT = re.compile(r"[@/?#]")  # where a URL would be cut
 _PORT = re.compile(r"\d*/")
-_SMALL = 50  # batches to a piece of a column
+_SMALL = 50  # batches to a piece: thousands of small ones would tear the memory to shreds
 
 
 def read_sql(
-    source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows, since: str | None = None
+    source: Source, choose: Choose, now_unix_s: float, on_rows: OnRows, into: Rows, since: str | None = None
 ) -> Export:
     """
     Read the query or the table, or its part from `since` on; `source_row` counts its rows from 1.
@@ -66,11 +66,9 @@ def read_sql(
         check_columns(source.shown, stream.columns, mapping, since=source.since.column)
         as_of = int(now_unix_s) if stream.as_of_unix_s is None else stream.as_of_unix_s
         highest = Highest(as_of, has_types=stream.has_types, since=since)
-        columns = _read(ask, stream, mapping, highest, on_rows)
-    rows = pa.array(range(1, len(next(iter(columns.values()))) + 1), pa.int64())
+        _read(ask, stream, mapping, highest, into, on_rows)
     notes = tuple(_mark_notes(ask, highest))
-    frame = as_frame({**columns, SOURCE_ROW: rows})
-    return Export(frame, mapping, stream.columns, (), None, as_of, notes, highest.mark)
+    return Export(into.joined(), mapping, stream.columns, (), None, as_of, notes, highest.mark)
 
 
 def sample_sql(source: Source, count: int) -> Sample:
@@ -155,22 +153,36 @@ def _unusable(ask: Ask, error: Exception) -> SourceError:
     )
 
 
-def _read(
-    ask: Ask, stream: Stream, mapping: Mapping, highest: Highest, on_rows: OnRows
-) -> dict[str, pa.ChunkedArray]:
-    """Give the mapped columns as text, and show `highest` the column by which changes are known."""
+def _read(ask: Ask, stream: Stream, mapping: Mapping, highest: Highest, into: Rows, on_rows: OnRows) -> None:
+    """Read the mapped columns as text, and show `highest` the column by which changes are known."""
     mark_at = stream.columns.index(ask.source.since.column) if ask.source.since.column else None
     at = {name: stream.columns.index(name) for name in mapping.columns}
     labels = {name: mapping.label(name, is_json=stream.writers[i] is json_text) for name, i in at.items()}
     writers = {name: stream.writers[i] if labels[name] == name else None for name, i in at.items()}
-    columns = {name: _Column() for name in at}
+    pieces: dict[str, list[pa.Array]] = {label: [pa.array([], pa.string())] for label in labels.values()}
+    into.add(_piece(pieces, 1))
+    read = taken = 0
     while rows := stream.fetch():
         for name, i in at.items():
-            columns[name].add(_texts(ask, name, [row[i] for row in rows], writers[name]))
+            pieces[labels[name]].append(_texts(ask, name, [row[i] for row in rows], writers[name]))
+        read += len(rows)
+        if len(next(iter(pieces.values()))) == _SMALL:
+            into.add(_piece(pieces, taken + 1))
+            taken = read
         if mark_at is not None:
             highest.add(_marks(stream, mark_at, rows))
         on_rows(len(rows))
-    return {labels[name]: column.whole() for name, column in columns.items()}
+    if taken < read:
+        into.add(_piece(pieces, taken + 1))
+
+
+def _piece(pieces: dict[str, list[pa.Array]], first_row: int) -> pa.Table:
+    """Put the pieces of each column together, numbered; the lists are emptied."""
+    columns = {name: pa.concat_arrays(parts) for name, parts in pieces.items()}
+    for parts in pieces.values():
+        parts.clear()
+    rows = len(next(iter(columns.values())))
+    return pa.table({**columns, SOURCE_ROW: pa.array(range(first_row, first_row + rows), pa.int64())})
 
 
 def _marks(stream: Stream, at: int, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
@@ -194,23 +206,6 @@ def _mark_notes(ask: Ask, highest: Highest) -> Iterator[str]:
         yield f"{highest.without} rows have neither a time nor a number in {column}: --since never reads them"
     if highest.ahead:
         yield f"{highest.ahead} rows have a time to come in {column}: --since reads them every time, and they move no mark"
-
-
-class _Column:
-    """A column that grows. Thousands of small pieces would tear the memory to shreds, so they are put together."""
-
-    def __init__(self) -> None:
-        self._large: list[pa.Array] = [pa.array([], pa.string())]
-        self._small: list[pa.Array] = []
-
-    def add(self, piece: pa.Array) -> None:
-        self._small.append(piece)
-        if len(self._small) == _SMALL:
-            self._large.append(pa.concat_arrays(self._small))
-            self._small = []
-
-    def whole(self) -> pa.ChunkedArray:
-        return pa.chunked_array([*self._large, *self._small])
 
 
 def _texts(ask: Ask, name: str, values: Sequence[Any], write: Write | None) -> pa.Array:

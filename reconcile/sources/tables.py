@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from io import BufferedReader
@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import msgspec
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind, as_frame, joined
+from reconcile.core.frame import SOURCE_ROW, Quarantined, QuarantineKind
 from reconcile.core.mapping import Mapping
 from reconcile.core.normal import json_text
 from reconcile.errors import SourceError
 from reconcile.proposal import Sample
 from reconcile.settings import Source
-from reconcile.sources import Choose, Export, OnRows
+from reconcile.sources import Choose, Export, OnRows, Rows
 from reconcile.sources.columns import check_columns
 from reconcile.sources.foreign import foreign_kind
 from reconcile.sources.text import CHUNK, RAGGED_LIMIT, TextStream
@@ -38,7 +37,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 
 
-def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows) -> Export:
+def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, into: Rows) -> Export:
     """Read a Parquet file; `source_row` counts its rows from 1. Raises: SourceError."""
     _check_kind(path, raw)
     with _readable(path):
@@ -57,16 +56,16 @@ def read_parquet(path: Path, raw: BinaryIO, choose: Choose, as_of: int, on_rows:
     with _readable(path):
         # In this thread: Arrow's own would still ask for bytes after an error.
         batches = file.iter_batches(_ROWS, columns=list(labels), use_threads=False)
-        table = _joined(list(labels.values()), (_as_text(batch, labels) for batch in _told(batches, on_rows)))
-    columns_of = {name: table[name] for name in table.column_names}
-    frame = as_frame({**columns_of, SOURCE_ROW: pa.array(range(1, len(table) + 1), pa.int64())})
-    return Export(frame, mapping, columns, (), _digest(raw), as_of)
-
-
-def _told(batches: Iterable[pa.RecordBatch], on_rows: OnRows) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch
-        on_rows(batch.num_rows)
+        into.add(_part(tuple(labels.values()), []))
+        row = 1
+        for batch in batches:
+            table = _as_text(batch, labels)
+            # Whoever wrote the file may have called bytes text; nothing has looked at them so far.
+            table.validate(full=True)
+            into.add(table.append_column(SOURCE_ROW, pa.array(range(row, row + len(table)), pa.int64())))
+            row += len(table)
+            on_rows(len(table))
+    return Export(into.joined(), mapping, columns, (), _digest(raw), as_of)
 
 
 def sample_parquet(path: Path, raw: BinaryIO, count: int) -> Sample:
@@ -110,14 +109,6 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _joined(wanted: list[str], parts: Iterable[pa.Table]) -> pa.Table:
-    empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
-    table = pa.concat_tables([empty, *parts]).combine_chunks()
-    # Whoever wrote the file may have called bytes text; nothing has looked at them so far.
-    table.validate(full=True)
-    return table
-
-
 def _as_text(batch: pa.RecordBatch, labels: dict[str, str]) -> pa.Table:
     texts = {}
     for name, label in labels.items():
@@ -133,7 +124,7 @@ def _as_text(batch: pa.RecordBatch, labels: dict[str, str]) -> pa.Table:
 
 
 def read_json_lines(
-    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, *, is_gzip: bool
+    source: Source, raw: BinaryIO, choose: Choose, as_of: int, on_rows: OnRows, into: Rows, *, is_gzip: bool
 ) -> Export:
     """
     Read one JSON object a line; `source_row` is the line. Numbers keep the text that they are written in.
@@ -153,8 +144,10 @@ def read_json_lines(
     mapping = choose(columns)
     check_columns(source.location, columns, mapping)
     rows = lines()
-    frame = rows.read(mapping, on_rows)
-    return Export(frame, mapping, columns, tuple(rows.ragged), rows.stream.sha256, as_of, rows.stream.notes)
+    rows.read(mapping, into, on_rows)
+    return Export(
+        into.joined(), mapping, columns, tuple(rows.ragged), rows.stream.sha256, as_of, rows.stream.notes
+    )
 
 
 def sample_json_lines(source: Source, raw: BinaryIO, count: int, *, is_gzip: bool) -> Sample:
@@ -184,12 +177,12 @@ class _JsonLines:
                 )
         return tuple(keys)
 
-    def read(self, mapping: Mapping, on_rows: OnRows) -> pd.DataFrame:
+    def read(self, mapping: Mapping, into: Rows, on_rows: OnRows) -> None:
         """Read the mapped keys of all lines."""
         names = mapping.columns
         labels = tuple(mapping.label(name, is_json=True) for name in names)
         cells = [(name, _cell if label == name else _json_cell) for name, label in zip(names, labels, strict=True)]
-        parts = [_part(labels, [])]
+        into.add(_part(labels, []))
         rows: list[tuple[int, list[str | None]]] = []
         for line, text, row in self.objects():
             doubled = _doubled(text, row, names)
@@ -198,10 +191,10 @@ class _JsonLines:
                 continue
             rows.append((line, [cell(row.get(name)) for name, cell in cells]))
             if len(rows) == _ROWS:
-                parts.append(_part(labels, rows))
+                into.add(_part(labels, rows))
                 on_rows(len(rows))
                 rows = []
-        return joined([*parts, _part(labels, rows)])
+        into.add(_part(labels, rows))
 
     def objects(self) -> Iterator[tuple[int, bytes, dict[str, msgspec.Raw]]]:
         """Give each object with its line and text. Raises: SourceError."""

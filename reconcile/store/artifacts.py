@@ -15,8 +15,9 @@ from typing import BinaryIO
 
 from reconcile.errors import SettingsError, StateError
 
-__all__ = ["RunFolder", "open_run_dir", "private_folder", "prune", "replacing", "run_folder"]
+__all__ = ["RunFolder", "drop_partitions", "open_run_dir", "private_folder", "prune", "replacing", "run_folder"]
 
+_PARTITIONS = ".partitions"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
 
 
@@ -94,6 +95,7 @@ class RunFolder:
         self._run_dir = run_dir
         self._run_id = run_id
         self._reserve = self.path / ".reserve"
+        self.partitions = self.path / _PARTITIONS
 
     def make(self) -> None:
         """Make the folder, and point `latest` to it. Raises: StateError."""
@@ -144,6 +146,12 @@ class RunFolder:
     def file(self, name: str) -> Path:
         """Any other file of the run."""
         return self.path / name
+
+
+def drop_partitions(run_dir: Path) -> None:
+    """Remove what runs that were killed left of their partitions."""
+    for left in run_dir.glob(f"*/{_PARTITIONS}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def prune(run_dir: Path, run_ids: list[str]) -> None:

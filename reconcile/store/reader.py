@@ -139,8 +139,11 @@ class StateReader:
 
     def forgotten(self, uids: Iterable[str]) -> tuple[str, ...]:
         """Give those of the uids that were forgotten."""
-        marks = frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
-        return forgotten_among(uids, self.known_salt(), marks)
+        return forgotten_among(uids, self.known_salt(), self.tombstones())
+
+    def tombstones(self) -> frozenset[str]:
+        """Give the marks of everybody who was forgotten."""
+        return frozenset(mark for (mark,) in self._rows("SELECT uid_hash FROM tombstones"))
 
     def open_intents(self, run_id: str) -> set[int]:
         """Give the numbers of the changes that may have been sent, with no answer and no outcome."""
@@ -230,14 +233,14 @@ class StateReader:
         """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
         return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
 
-    def own_writes(self) -> dict[str, int]:
-        """Give the latest directory time (unix seconds) that a write of ours left, by uid."""
+    def own_writes(self, since_unix_s: int = 0) -> dict[str, int]:
+        """Give the latest directory time (unix seconds) that a write of ours left, by uid; none from before that time."""
         # What agreed before we sent anything was moved by somebody else.
         sql = (
             "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
-            " AND outcome IN ('applied', 'rejected') GROUP BY uid"
+            " AND outcome IN ('applied', 'rejected') GROUP BY uid HAVING max(updated_at) >= ?"
         )
-        return dict(self._rows(sql))
+        return dict(self._rows(sql, since_unix_s))
 
     def own_deactivations(self) -> frozenset[str]:
         """

@@ -209,7 +209,7 @@ def test_nobody_is_missing_until_somebody_says_so() -> None:
     assert comparison.unseen() == ["fig"]
     assert situations(comparison.close(whole=True)) == {"in_step": 1}
 
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
     assert situations(comparison.close(whole=True)) == {"in_step": 1, "missing": 1}
 
 
@@ -218,7 +218,7 @@ def test_a_second_look_that_finds_the_user_wins() -> None:
     comparison = a_comparison(a_row("kiwi"), a_row("fig"))
     comparison.see(a_block(a_user()))
     comparison.see(a_block(a_user(uid="fig")))
-    comparison.settle_missing(["fig"])
+    comparison.settle_unseen()
 
     assert situations(comparison.close(whole=True)) == {"in_step": 2}
 

@@ -163,7 +163,7 @@ def test_the_size_of_a_page_does_not_matter(
         feed_later = directory[max(0, start - 1) : start + size]
         comparison.see(_block(feed_later, deactivated=False))
         comparison.see_deactivated(_block(feed_later, deactivated=True))
-    comparison.settle_missing(comparison.unseen())
+    comparison.settle_unseen()
 
     assert the_changes(comparison.close(whole=True), EVERYTHING) == the_changes(
         compare(source, directory), EVERYTHING

@@ -2,23 +2,23 @@
 
 import pytest
 
-from reconcile.core.diff import Findings
+from reconcile.core.found import Found
 from reconcile.core.newer import newer_cautions, newer_notes
-from tests.builders import a_row, a_user, findings
+from tests.builders import a_row, a_user, findings, summed
 
 
-def bought(number: int) -> Findings:
+def bought(number: int) -> Found:
     """So many users whose role was perhaps bought after the export, one stale one, and one outside the source."""
     uids = [f"kiwi-{at}" for at in range(number)]
     rows = [*(a_row(uid, role="default") for uid in uids), a_row("stale", name="New")]
     users = [a_user(uid=uid, role="premium", created_at=1, updated_at=200) for uid in uids]
     others = [a_user(uid="stale", created_at=1, updated_at=150), a_user(uid="outside", created_at=150)]
-    return findings(rows, [*users, *others], as_of=100, ours={"kiwi-0": 200} if number > 4 else {})
+    return summed(findings(rows, [*users, *others], as_of=100, ours={"kiwi-0": 200} if number > 4 else {}))
 
 
 def test_nothing_is_said_where_nobody_changed() -> None:
     """Silence is the usual case."""
-    found = findings([a_row("kiwi", role="premium")], [a_user()], as_of=1_800_000_000)
+    found = summed(findings([a_row("kiwi", role="premium")], [a_user()], as_of=1_800_000_000))
 
     assert [*newer_notes(found, updates=True), *newer_cautions(found, updates=True)] == []
 

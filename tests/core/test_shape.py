@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.frame import Quarantined, QuarantineKind
-from reconcile.core.shape import empty_shares, mark_of, marks_of
+from reconcile.core.shape import empty_counts, empty_shares, mark_of, marks_of
 from tests.builders import a_desired, a_mapping, a_raw_frame, a_row
 
 KNOWN = Quarantined(4, "kiwi", QuarantineKind.COLLISION, "row 4 ('KIWI') folds to 'kiwi'", raw_uid="KIWI")
@@ -17,12 +17,17 @@ def test_an_empty_cell_is_one_that_says_nothing(cells: list[str | None], share: 
     """No cell, no text, or white space alone: as the rows themselves are read."""
     rows = [a_row(f"kiwi-{at}", role=cell) for at, cell in enumerate(cells)]
 
-    assert empty_shares(a_raw_frame(rows, ("id", "name", "role")), a_mapping()) == {"name": 0.0, "role": share}
+    counts = empty_counts(a_raw_frame(rows, ("id", "name", "role")), a_mapping())
+
+    assert empty_shares(counts, len(rows)) == {"name": 0.0, "role": share}
 
 
 def test_a_source_without_rows_has_no_shares() -> None:
     """Nothing of nothing is no number."""
-    assert empty_shares(a_raw_frame([], ("id", "name", "role")), a_mapping()) == {}
+    counts = empty_counts(a_raw_frame([], ("id", "name", "role")), a_mapping())
+
+    assert counts == {"name": 0, "role": 0}
+    assert empty_shares(counts, 0) == {}
 
 
 @pytest.mark.parametrize(

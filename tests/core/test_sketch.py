@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.baseline import Sketch
-from reconcile.core.sketch import SAMPLE, Changed, changed_since, fingerprint, sketch_of, without
+from reconcile.core.sketch import SAMPLE, Changed, changed_since, fingerprint, sample_of, sketch_of, without
 from tests.scale import how_many
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -20,7 +20,8 @@ Users = dict[str, str | None]
 def a_sketch(users: Users, *forgotten: str, mapping: str = "m", secret: str = SECRET) -> Sketch:
     """The sketch of users with one value each."""
     table = pa.table({"uid": pa.array(users, pa.string()), "name": pa.array(users.values(), pa.string())})
-    return sketch_of(table, mapping, secret=secret, forgotten=lambda uids: {*uids} & {*forgotten})
+    sample = sample_of(table, secret)
+    return sketch_of(sample, len(table), mapping, secret=secret, forgotten=lambda uids: {*uids} & {*forgotten})
 
 
 uids = st.text("abz09_-", min_size=1, max_size=100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.baseline import WINDOW, Baseline, Sketch, window
 from reconcile.core.guards import GuardVerdict
-from reconcile.core.sketch import sketch_of
+from reconcile.core.sketch import sample_of, sketch_of
 from reconcile.core.source_guards import (
     CLOCK_SLACK_S,
     Shape,
@@ -243,8 +243,8 @@ def test_a_few_emptied_cells_of_a_small_source_are_believed() -> None:
 
 def a_sketch(**values: str) -> Sketch:
     """The sketch of an export with these users."""
-    users = pa.table({"uid": list(values), "name": list(values.values())})
-    return sketch_of(users, "m", secret="s", forgotten=lambda _: ())
+    users = pa.table({"uid": pa.array(values, pa.string()), "name": pa.array(values.values(), pa.string())})
+    return sketch_of(sample_of(users, "s"), len(users), "m", secret="s", forgotten=lambda _: ())
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ RUN_BY = {
     ("docs/since.md", "cron"): "tests/test_nightly.py",
     ("docs/databases.md", "sql"): SELF,
     ("docs/databases.md", "toml"): SELF,
+    ("docs/large.md", "toml"): SELF,
     ("docs/library.md", "python"): "tests/e2e/test_library.py",
     ("docs/mapping.md", "python"): SELF,
     ("docs/mapping.md", "toml"): SELF,

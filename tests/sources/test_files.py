@@ -15,7 +15,7 @@ import pytest
 from reconcile.core.mapping import Mapping
 from reconcile.errors import SourceError
 from reconcile.settings import Source
-from reconcile.sources import read_export, text
+from reconcile.sources import Rows, read_export, text
 from reconcile.sources.delimited import read_delimited
 from reconcile.sources.tables import read_json_lines
 from tests.builders import a_mapping
@@ -245,7 +245,7 @@ def test_a_csv_without_an_end_is_refused_after_a_few_mebibytes(start: bytes, aga
     endless = Endless(start, again)
     source = Source(location="users.csv")
     with pytest.raises(SourceError) as caught:
-        read_delimited(source, endless, lambda _: a_mapping("name"), 0, lambda _: None, is_gzip=False)  # type: ignore[arg-type]
+        read_delimited(source, endless, lambda _: a_mapping("name"), 0, lambda _: None, Rows(), is_gzip=False)  # type: ignore[arg-type]
 
     assert words in caught.value.message
     assert endless.taken <= 8 << 20
@@ -264,7 +264,7 @@ def test_json_lines_without_an_end_are_refused_after_a_few_mebibytes(again: byte
     endless = Endless(b"", again)
     source = Source(location="users.jsonl")
     with pytest.raises(SourceError) as caught:
-        read_json_lines(source, endless, lambda _: a_mapping("name"), 0, lambda _: None, is_gzip=False)  # type: ignore[arg-type]
+        read_json_lines(source, endless, lambda _: a_mapping("name"), 0, lambda _: None, Rows(), is_gzip=False)  # type: ignore[arg-type]
 
     assert words in caught.value.message
     assert endless.taken <= 8 << 20

@@ -14,7 +14,7 @@ import pytest
 
 from reconcile.core.frame import desire
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
-from reconcile.core.shape import empty_shares
+from reconcile.core.shape import empty_counts, empty_shares
 from reconcile.core.trace import trace
 from reconcile.errors import SourceError
 from reconcile.settings import Source
@@ -219,7 +219,7 @@ def test_one_json_value_is_read_as_each_of_its_fields_wants_it(
     assert [users[name][0] for name in ("uid", "metadata.v", "metadata.whole", "statusMessage")] == [
         "0012", '"0012"', '{"in":"0012"}', "0012",
     ]  # fmt: skip
-    assert empty_shares(nothing.frame, mapping) == {
+    assert empty_shares(empty_counts(nothing.frame, mapping), len(nothing.frame)) == {
         "name": 0.0, "metadata.v": 1.0, "metadata.whole": 1.0, "statusMessage": 1.0,
     }  # fmt: skip
     (shown,) = trace(export.frame, mapping)

@@ -242,6 +242,7 @@ def test_the_latest_time_of_our_own_writes_is_known_by_user(state: State) -> Non
     state.flush()
 
     assert state.own_writes() == {"fig": 105, "lime": 106}
+    assert state.own_writes(106) == {"lime": 106}
 
 
 def test_whom_we_switched_off_and_not_on_again_is_known(state: State) -> None:

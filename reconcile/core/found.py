@@ -1,0 +1,119 @@
+"""
+What a comparison found as far as guards and reports ask: numbers, and the first few names.
+
+A user is in one partition of the whole, so what several partitions found comes together by adding up.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from reconcile.core.changes import class_counts, without_stuck
+from reconcile.core.diff import Findings
+from reconcile.core.guards import GuardClass
+from reconcile.core.plan import PlanPolicy
+from reconcile.core.users import Situation
+
+__all__ = ["Decided", "Found", "Named", "conclude", "merged"]
+
+_NAMED = 1_000  # names that a report has room for
+
+
+class Named(msgspec.Struct, frozen=True):
+    """How many there are, and the first of them in order."""
+
+    count: int
+    first: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Named":
+        """Keep the first of some names that are in order."""
+        return cls(len(names), tuple(names[:_NAMED]))
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What decides which findings become changes: the policy, whom our own runs switched off, what never sticks."""
+
+    policy: PlanPolicy = PlanPolicy()
+    ours: frozenset[str] = frozenset()
+    stuck: frozenset[tuple[str, str, str]] = frozenset()
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The numbers of `Findings` by their names there, and beside them: `classes`, the changes of each class that are
+    planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
+    each pattern protects, those switched off by another hand (`banned`), and with their roles those whose role
+    somebody changed after the export (`bought`).
+    """
+
+    situations: dict[Situation, int]
+    seen: int
+    seen_deactivated: int
+    matched: int
+    matched_active: int
+    unmanaged: int | None
+    shielded: int
+    deactivated_outside: int
+    stale: int
+    role_mismatched: int
+    newer: int
+    newer_roles: int
+    newer_unmanaged: int
+    forgotten: int
+    forgotten_outside: int
+    classes: dict[GuardClass, int]
+    stuck: int
+    unmanaged_users: Named
+    protected: dict[str, Named]
+    banned: Named
+    bought: Named
+
+
+def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
+    """Leave out what never sticks, and sum up the rest."""
+    findings, stuck = without_stuck(findings, decided.stuck)
+    off, outside = findings.deactivated_rows["uid"], findings.unmanaged_rows["uid"]
+    found = Found(
+        **{name: getattr(findings, name) for name in _SHARED},
+        classes=class_counts(findings, decided.policy, decided.ours),
+        stuck=stuck,
+        unmanaged_users=Named(len(outside), tuple(outside[:_NAMED])),
+        protected={pattern: Named.of(uids) for pattern, uids in findings.protected_by.items()},
+        banned=Named.of(off[~off.isin(decided.ours).to_numpy(dtype=bool)].tolist()),
+        bought=Named.of(_bought(findings)),
+    )
+    return findings, found
+
+
+_SHARED = tuple(name for name in Found.__struct_fields__ if name in Findings.__dataclass_fields__)
+
+
+def _bought(findings: Findings) -> list[str]:
+    if not findings.newer_roles:
+        return []
+    rows = findings.drifted_rows
+    hit = rows["newer"].to_numpy(dtype=bool) & rows["differs role"].to_numpy(dtype=bool)
+    roles = zip(rows["uid"][hit], rows["actual role"][hit].fillna("none"), rows["role"][hit], strict=True)
+    return [f"{uid} ({before} -> {after})" for uid, before, after in roles]
+
+
+def merged(parts: Iterable[Found]) -> Found:
+    """Give what some partitions found together."""
+    every = list(parts)
+    return Found(**{name: _sum([getattr(part, name) for part in every]) for name in Found.__struct_fields__})
+
+
+def _sum(values: list[Any]) -> Any:
+    match values[0]:
+        case dict():
+            return {key: _sum([value[key] for value in values]) for key in values[0]}
+        case Named():
+            # As none of them holds more than the first, the first of all are among these.
+            first = sorted(name for named in values for name in named.first)
+            return Named(sum(named.count for named in values), tuple(first[:_NAMED]))
+        case None:
+            return None
+        case _:
+            return sum(values)
