@@ -37,7 +37,7 @@ def told(texts: list[str], secret: str = "") -> list[int]:
 
 @pytest.mark.parametrize("secret", KNOWN)
 def test_a_hash_is_the_same_in_the_next_version(secret: str) -> None:
-    """Those of an export are kept in the ledger, and the next export is held against them."""
+    """The ledger may hold a sketch of an earlier one, and whoever is forgotten has to be found in it."""
     assert told(TEXTS, secret) == KNOWN[secret]
     assert [told([text], secret) for text in TEXTS] == [[number] for number in KNOWN[secret]]
 

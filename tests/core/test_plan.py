@@ -185,11 +185,8 @@ def test_the_guards_count_those_that_others_deactivated_apart(
     counted = +Counter(class_counts(found, policy, frozenset({"fig"})))
 
     assert counted == Counter(change.guard_class for change in the_changes(found, policy, ours=["fig"]))
-    assert [counted[kind] for kind in (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN, GuardClass.UPDATE)] == [
-        1,
-        brought_back,
-        updated,
-    ]
+    kinds = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN, GuardClass.UPDATE)
+    assert [counted[kind] for kind in kinds] == [1, brought_back, updated]
 
 
 @pytest.mark.parametrize(("update_newer", "uids"), [(True, ["fig", "kiwi"]), (False, ["fig"])])
