@@ -398,7 +398,8 @@ def test_a_block_is_as_many_pages_as_it_likes() -> None:
 )
 def test_a_page_is_news_where_it_names_one_whom_no_page_showed(uids: list[str], is_news: bool) -> None:  # noqa: FBT001
     """Inside the source or outside; of any other page nothing is read but the uids."""
-    comparison = a_comparison(a_row("fig"), a_row(), a_row("owl"), a_row("jay"))
+    comparison = a_comparison(a_row(), a_row("fig"), a_row("owl"), a_row("jay"))
+    assert comparison.is_news(folded(["kiwi"]))
     comparison.see(a_block(a_user(), a_user(uid="owl"), a_user(uid="wren")))
     comparison.see_deactivated(a_block(a_user(uid="jay", deactivated_at=OFF)))
 
