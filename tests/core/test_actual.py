@@ -97,6 +97,17 @@ def test_a_time_that_came_as_text_is_a_time() -> None:
     assert (row["created_at"], row["updated_at"], row["deactivated"]) == (5, 7, True)
 
 
+@pytest.mark.parametrize("value", ['"x"', "5", "0", "true", "[]", "null"])
+def test_inside_of_what_is_no_object_there_is_nothing(value: str) -> None:
+    """The key has its value, and a field that lies deeper has none."""
+    body = f'{{"data":[{{"uid":"kiwi","metadata":{{"b":{value}}}}}]}}'.encode()
+
+    (row,) = read_rows(body, ("metadata.b", "metadata.b.c", "metadata.b.c.d")).to_pylist()
+
+    assert row["metadata.b"] == (None if value == "null" else value)
+    assert (row["metadata.b.c"], row["metadata.b.c.d"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     "row", ['{"name":"Kiwi"}', '{"uid":1}', '{"uid":"kiwi","tags":[1]}', '{"uid":"kiwi","tags":"a"}']
 )
