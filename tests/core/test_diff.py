@@ -249,11 +249,11 @@ def test_a_second_look_that_finds_the_user_wins() -> None:
 
 def test_what_the_directory_could_not_say_is_unknown() -> None:
     """Neither missing nor anything else."""
-    comparison = a_comparison(a_row("kiwi"), a_row("fig"))
+    comparison = a_comparison(a_row("fig"), a_row("kiwi"), a_row("owl"))
     comparison.settle_unknown(["fig", "nobody"])
     feed(comparison, a_user())
 
-    assert situations(comparison.close(whole=True)) == {"in_step": 1, "unknown": 1}
+    assert situations(comparison.close(whole=True)) == {"in_step": 1, "unknown": 1, "missing": 1}
 
 
 @pytest.mark.parametrize(("later", "situation"), [({}, "in_step"), ({"deactivated_at": OFF}, "deactivated")])
