@@ -374,7 +374,7 @@ def test_a_block_is_as_many_pages_as_it_likes() -> None:
     """Several, or none: every row of each is seen, and told as news where it is."""
     comparison = a_comparison(a_row(), a_row("fig"), a_row("owl"))
     pages = [a_block(a_user(uid="wren")), a_block(a_user(), a_user(uid="tui")), a_block()]
-    off = [a_block(a_user(uid=uid, deactivated_at=OFF)) for uid in ("fig", "owl", "emu")]
+    off = [a_block(*[a_user(uid=uid, deactivated_at=OFF) for uid in page]) for page in (["fig"], ["owl", "emu"])]
     told = [comparison.see(pa.concat_tables(pages)), comparison.see_deactivated(pa.concat_tables(off))]
     told += [comparison.see(a_block(a_user(uid="ani", deactivated_at=OFF))), comparison.see_deactivated(a_block())]
     found = comparison.close(whole=True)
