@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import asdict
 
+import pyarrow as pa
 import pytest
 
+from reconcile.core.actual import folded
 from reconcile.core.diff import Comparison, Findings
 from reconcile.core.mapping import ColumnKind
 from reconcile.core.users import Situation, fingerprint
@@ -54,6 +56,15 @@ def test_a_role_change_alone_is_not_a_stale_profile(cells: dict[str, str], stale
     found = findings([a_row() | cells], [a_user()])
 
     assert (found.stale, found.role_mismatched) == (stale, mismatched)
+
+
+def test_a_profile_is_stale_whichever_of_its_fields_differs() -> None:
+    """The first, the last, or both; each user counts once."""
+    owl = "https://example.org/owl"
+    rows = [a_row("kiwi", name="New"), a_row("fig", avatar=owl), a_row("owl", name="New", avatar=owl)]
+    users = [a_user(), a_user(uid="fig"), a_user(uid="owl")]
+
+    assert findings(rows, users, mapping=a_mapping("name", "avatar")).stale == 3
 
 
 def test_two_missing_values_agree() -> None:
@@ -166,6 +177,19 @@ def test_each_pattern_names_whom_it_protects() -> None:
     assert found.protected_by == {"bot-*": ("bot-0", "bot-1", "bot-2"), "*-1": ("bot-1",), "wren": ()}
 
 
+def test_whom_nothing_is_to_name_is_left_alone_and_named_nowhere() -> None:
+    """Forgotten users count on both sides, like protected ones, and no pattern names them."""
+    gone = {"kiwi", "bot-1", "nobody"}
+    desired = a_desired(a_row(name="New"), a_row("fig"))
+    comparison = Comparison(desired, protect=("bot-*",), forgotten=lambda uids: {*uids} & gone)
+    users = [a_user(), a_user(uid="fig"), a_user(uid="bot-1"), a_user(uid="bot-2"), a_user(uid="wren")]
+    found = feed(comparison, *users).close(whole=True)
+
+    assert situations(found) == {"protected": 1, "in_step": 1}
+    assert (found.forgotten, found.forgotten_outside, found.shielded, found.unmanaged) == (1, 1, 2, 1)
+    assert found.protected_by == {"bot-*": ("bot-2",)}
+
+
 @pytest.mark.parametrize(
     ("pattern", "hit"),
     [
@@ -225,11 +249,11 @@ def test_a_second_look_that_finds_the_user_wins() -> None:
 
 def test_what_the_directory_could_not_say_is_unknown() -> None:
     """Neither missing nor anything else."""
-    comparison = a_comparison(a_row("kiwi"), a_row("fig"))
+    comparison = a_comparison(a_row("fig"), a_row("kiwi"), a_row("owl"))
     comparison.settle_unknown(["fig", "nobody"])
     feed(comparison, a_user())
 
-    assert situations(comparison.close(whole=True)) == {"in_step": 1, "unknown": 1}
+    assert situations(comparison.close(whole=True)) == {"in_step": 1, "unknown": 1, "missing": 1}
 
 
 @pytest.mark.parametrize(("later", "situation"), [({}, "in_step"), ({"deactivated_at": OFF}, "deactivated")])
@@ -344,6 +368,42 @@ def test_rows_that_a_page_shows_twice_count_once() -> None:
 
     assert [comparison.see(twice), comparison.see(twice)] == [2, 0]
     assert comparison.close(whole=True).seen == 2
+
+
+def test_a_block_is_as_many_pages_as_it_likes() -> None:
+    """Several, or none: every row of each is seen, and told as news where it is."""
+    comparison = a_comparison(a_row(), a_row("fig"), a_row("owl"))
+    pages = [a_block(a_user(uid="wren")), a_block(a_user(), a_user(uid="tui")), a_block()]
+    off = [a_block(*[a_user(uid=uid, deactivated_at=OFF) for uid in page]) for page in (["fig"], ["owl", "emu"])]
+    told = [comparison.see(pa.concat_tables(pages)), comparison.see_deactivated(pa.concat_tables(off))]
+    told += [comparison.see(a_block(a_user(uid="ani", deactivated_at=OFF))), comparison.see_deactivated(a_block())]
+    found = comparison.close(whole=True)
+
+    assert told == [3, 3, 1, 0]
+    assert situations(found) == {"in_step": 1, "deactivated": 2}
+    assert (found.unmanaged, found.deactivated_outside) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("uids", "is_news"),
+    [
+        ([], False),
+        (["FIG"], True),
+        (["kiwi"], False),
+        (["kiwi", "owl", "wren"], False),
+        (["kiwi", "tui", "wren"], True),
+        (["kiwi", "wren", "fig"], True),
+        (["jay"], False),
+    ],
+)
+def test_a_page_is_news_where_it_names_one_whom_no_page_showed(uids: list[str], is_news: bool) -> None:  # noqa: FBT001
+    """Inside the source or outside; of any other page nothing is read but the uids."""
+    comparison = a_comparison(a_row(), a_row("fig"), a_row("owl"), a_row("jay"))
+    assert comparison.is_news(folded(["kiwi"]))
+    comparison.see(a_block(a_user(), a_user(uid="owl"), a_user(uid="wren")))
+    comparison.see_deactivated(a_block(a_user(uid="jay", deactivated_at=OFF)))
+
+    assert comparison.is_news(folded(uids)) is is_news
 
 
 def test_the_latest_showing_of_a_user_is_the_one_that_is_planned_from() -> None:

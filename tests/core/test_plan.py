@@ -8,7 +8,18 @@ import pytest
 
 from reconcile.core.changes import class_counts, without_stuck
 from reconcile.core.guards import GuardClass
-from reconcile.core.plan import Action, Change, PlanPolicy, classify, decode_change, encode_change, head_of
+from reconcile.core.plan import (
+    Action,
+    Change,
+    PlanPolicy,
+    classify,
+    decode_change,
+    decoded,
+    encode_change,
+    encoded,
+    head_of,
+    plain,
+)
 from reconcile.core.users import fingerprint
 from tests.builders import a_change, a_mapping, a_record, a_row, a_user, findings, the_changes
 
@@ -160,6 +171,24 @@ def test_a_person_may_ask_for_those_that_others_deactivated() -> None:
     ]
 
 
+@pytest.mark.parametrize(("foreign", "brought_back", "updated"), [(False, 0, 1), (True, 2, 3)])
+def test_the_guards_count_those_that_others_deactivated_apart(
+    foreign: bool,  # noqa: FBT001
+    brought_back: int,
+    updated: int,
+) -> None:
+    """With what differs in them, and only where a person asked for them."""
+    rows = [a_row(uid, name="New") for uid in ("ani", "fig", "kiwi")]
+    users = [a_user(uid=uid, deactivated_at=OFF) for uid in ("ani", "fig", "kiwi")]
+    policy = PlanPolicy(reactivate=True, reactivate_foreign=foreign)
+    found = findings(rows, users)
+    counted = +Counter(class_counts(found, policy, frozenset({"fig"})))
+
+    assert counted == Counter(change.guard_class for change in the_changes(found, policy, ours=["fig"]))
+    kinds = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN, GuardClass.UPDATE)
+    assert [counted[kind] for kind in kinds] == [1, brought_back, updated]
+
+
 @pytest.mark.parametrize(("update_newer", "uids"), [(True, ["fig", "kiwi"]), (False, ["fig"])])
 def test_newer_users_are_updated_or_left_and_never_deactivated(update_newer: bool, uids: list[str]) -> None:  # noqa: FBT001
     """The directory may know better than the export."""
@@ -234,6 +263,16 @@ def test_a_line_read_back_is_the_same_change(change: Change) -> None:
     assert encode_change(decode_change(line)) == line
     assert (head_of(line).uid, head_of(line).action) == (change.uid, change.action)
     assert b"\n" not in line
+
+
+def test_values_are_shown_as_json_and_read_back_as_they_were() -> None:
+    """Text as text, tags and metadata as what they hold, and a missing value as null."""
+    values = {"name": "5", "avatar": None, "tags": '["a"]', "metadata.a": '"b"', "metadata.n": "5"}
+    shown = {"name": "5", "avatar": None, "tags": ["a"], "metadata.a": "b", "metadata.n": 5}
+
+    assert plain(values) == shown
+    assert msgspec.json.decode(encoded(values)) == shown
+    assert decoded(encoded(values).decode()) == values
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from reconcile.core.source_guards import (
     Shape,
     SourceLimits,
     judge_checksum,
+    judge_clocks,
     judge_history,
     judge_quarantine,
     judge_source,
@@ -305,6 +306,25 @@ def test_an_export_that_is_older_than_an_earlier_one_is_not_believed(behind: int
 
     assert names(found) == ["as_of_behind"] * held
     assert all("of run run-5" in verdict.because for verdict in found)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "held"),
+    [
+        (NOW, []),
+        (NOW + CLOCK_SLACK_S + 1, ["as_of_ahead"]),
+        (NOW - DAY - CLOCK_SLACK_S, []),
+        (NOW - DAY - CLOCK_SLACK_S - 1, ["as_of_behind"]),
+    ],
+)
+def test_a_part_of_a_source_is_judged_by_its_time_alone(as_of: int, held: list[str]) -> None:
+    """It has few rows by its nature; where no run was good there is only the clock to hold it against."""
+    verdicts = judge_clocks(as_of, (a_night(-1), a_night(-2)), now_unix_s=NOW)
+    first = judge_clocks(as_of, (), now_unix_s=NOW)
+
+    assert [verdict.guard for verdict in verdicts] == ["as_of_ahead", "as_of_behind"]
+    assert [verdict.guard for verdict in verdicts if verdict.is_held] == held
+    assert first == verdicts[:1]
 
 
 def test_a_baseline_of_an_earlier_version_compares_what_it_knows() -> None:
