@@ -4,6 +4,7 @@ An export that is too large for memory, in partitions: what the stages ask of th
 Of its users nothing is held here, only of rows in quarantine: they are named in the report.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,11 +30,12 @@ class Spill(Rows):
     """The rows of an export: in memory up to a size, and from there on in partitions."""
 
     def __init__(self, most: tuple[int, int], begin: Callable[[], Splitter]) -> None:
-        """`most` are the rows and the bytes that stay in memory; `begin` gives where more of them go."""
+        """`most` are the rows, and the bytes of a column, that stay in memory; `begin` gives where more of them go."""
         super().__init__()
         self._most = most
         self._begin = begin
-        self._size = (0, 0)
+        self._rows = 0
+        self._bytes: Counter[str] = Counter()
         self._empty = pa.table({})
         self._mapping: Mapping | None = None
         self.split: Splitter | None = None
@@ -49,12 +51,13 @@ class Spill(Rows):
 
     def add(self, part: pa.Table) -> None:
         """Take in the next rows."""
-        if not self._size[0]:
+        if not self._rows:
             self._empty = part.slice(0, 0)
-        self._size = (self._size[0] + len(part), self._size[1] + part.nbytes)
+        self._rows += len(part)
+        self._bytes.update({name: part[name].nbytes for name in part.column_names})
         if self.split is None:
             super().add(part)
-            if any(size > most for size, most in zip(self._size, self._most, strict=True)):
+            if self._rows > self._most[0] or max(self._bytes.values(), default=0) > self._most[1]:
                 self._spill()
         else:
             self._put(self.split, part)

@@ -11,14 +11,14 @@ __all__ = ["how_many", "most_in_memory"]
 
 _USER = 320  # bytes that a user on both sides takes: measured, see docs/performance.md
 _SHARE = 0.5  # of the machine's memory that one run may take
-_BYTES = 1_500_000_000  # of cells; a column that Arrow puts together holds 2 GiB at most
+_BYTES = 1_500_000_000  # of the cells of one column: put together by Arrow, it holds 2 GiB at most
 _ROOM = 16  # times the rows that are known of: on a first run nobody knows how many come
 _FEWEST = 16
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def most_in_memory(settings: RunSettings) -> tuple[int, int]:
-    """Give the rows, and the bytes of their cells, above which an export goes into partitions."""
+    """Give the rows, and the bytes of the largest column, above which an export goes into partitions."""
     return (-1, -1) if settings.partitions else (_fitting(), _BYTES)
 
 
