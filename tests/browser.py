@@ -1,13 +1,12 @@
 """Debian's Chromium, for the tests that look at a page as a reader does."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+
+from tests.lacking import needed
 
 __all__ = ["chromium", "noted", "show"]
 
@@ -17,10 +16,7 @@ _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]  # CI 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start it; where there is none the test is skipped, but never in CI."""
-    path = shutil.which("chromium")
-    if path is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("there is no Chromium here; on Debian: apt-get install chromium")
+    path = needed("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser

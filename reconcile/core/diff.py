@@ -37,6 +37,7 @@ __all__ = [
     "Findings",
     "differences",
     "differs",
+    "leaving",
     "likely",
     "matching",
     "missing",
@@ -147,8 +148,7 @@ class Findings:
 
     def leaving(self) -> Iterable[str]:
         """The active users outside the source that nobody touched after the export, by uid."""
-        rows = self.unmanaged_rows
-        return rows["uid"][~rows["newer"]]
+        return leaving([self.unmanaged_rows])
 
 
 def missing(pieces: Iterable[pd.DataFrame], fields: tuple[str, ...]) -> Iterator[Difference]:
@@ -171,6 +171,12 @@ def differences(
             differing = tuple(compress(fields, differs))
             seen = fingerprint(actual, visible)
             yield Difference(uid, row, desired, actual, differing, seen, newer)
+
+
+def leaving(pieces: Iterable[pd.DataFrame]) -> Iterator[str]:
+    """Give the users of pieces of `unmanaged_rows` that nobody touched after the export."""
+    for rows in pieces:
+        yield from rows["uid"][~rows["newer"]]
 
 
 def _pieces(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -30,6 +30,7 @@ __all__ = [
     "Quarantined",
     "as_frame",
     "desire",
+    "frame_of",
     "joined",
     "keys",
     "with_roles",
@@ -105,6 +106,11 @@ def as_frame(columns: dict[str, pa.Array]) -> pd.DataFrame:
     """Give Arrow columns as a frame that keeps them as they are."""
     frame: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
     return frame
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Give a table as such a frame, each column in one piece."""
+    return as_frame({name: table[name].combine_chunks() for name in table.column_names})
 
 
 def joined(parts: list[pa.Table]) -> pd.DataFrame:

@@ -5,15 +5,14 @@ Of its users nothing is held here, only of rows in quarantine: they are named in
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, as_frame, keys
+from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, frame_of, keys
 from reconcile.core.mapping import Mapping
 from reconcile.core.shape import empty_shares
 from reconcile.core.sketch import sample_of
@@ -67,7 +66,7 @@ class Spill(Rows):
         if self.split is None:
             return super().joined()
         self.split.flush()
-        return as_frame({name: column.combine_chunks() for name, column in self._columns(self._empty)})
+        return frame_of(self._empty)
 
     def _spill(self) -> None:
         self.split = self._begin()
@@ -78,16 +77,12 @@ class Spill(Rows):
     def _put(self, split: Splitter, part: pa.Table) -> None:
         if self._mapping is None:
             raise AssertionError("rows came before their mapping")
-        frame = as_frame(dict(self._columns(part)))
+        frame = frame_of(part)
         uids = keys(frame, self._mapping)
         # Rows without a usable uid can be anywhere: they are spread, however many there are.
         at = part[SOURCE_ROW].to_numpy() % split.parts
         named = uids.is_valid().to_numpy(zero_copy_only=False)
         split.add(part, np.where(named, partition_of(uids, split.parts), at))
-
-    @staticmethod
-    def _columns(part: pa.Table) -> Iterable[tuple[str, Any]]:
-        return ((name, part[name]) for name in part.column_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +171,7 @@ class Parted:
         """Keep the rows that name one of these uids, and those of which nobody knows whom they name, in memory."""
         tables = [*self.engine.each(only, [(part, frozenset(uids)) for part in self.parts])]
         users = pa.concat_tables(tables).sort_by(SOURCE_ROW)
-        every = Desired(as_frame(dict(Spill._columns(users))), self.quarantined, self.rows, self.mapping)
+        every = Desired(frame_of(users), self.quarantined, self.rows, self.mapping)
         return every.only(uids)
 
 

@@ -7,6 +7,7 @@ What is written is whole or not there, so a task that is run again finds what it
 import os
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ __all__ = ["Folder", "Shared", "Shelf", "shelf_at"]
 _ROWS = 65_536  # to a piece
 
 
-class Shelf:
+class Shelf(ABC):
     """
     Tables by name, at one place. It can be sent to another process, or machine.
 
@@ -57,15 +58,17 @@ class Shelf:
                     parts.append(pq.ParquetFile(file).read(use_threads=False))
             return pa.concat_tables(parts).combine_chunks()
 
+    @abstractmethod
     def remove(self, name: str = "") -> None:
         """Remove everything below a name; all of it without one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _created(self, name: str) -> Any:
-        raise NotImplementedError
+        """Give a file to write to, in a context: of that name once it is whole."""
 
+    @abstractmethod
     def _opened(self, name: str) -> Any:
-        raise NotImplementedError
+        """Give a file to read from, in a context."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from reconcile.core.cells import arrow
 from reconcile.core.diff import Comparison, likely
 from reconcile.core.found import Decided, Found, conclude
-from reconcile.core.frame import Desired, Quarantined, QuarantineKind, as_frame, desire, with_roles
+from reconcile.core.frame import Desired, Quarantined, QuarantineKind, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.mapping import Mapping
 from reconcile.core.shape import empty_counts, without_collided
@@ -76,7 +76,7 @@ class Part:
 
     def desired(self) -> Desired:
         """Give its checked users."""
-        users = as_frame(_columns(self.shelf.table(self.name("users"))))
+        users = frame_of(self.shelf.table(self.name("users")))
         desired = Desired(users, self.quarantined, self.rows, self.mapping)
         return desired if self.roles is None else with_roles(desired, self.roles)
 
@@ -129,11 +129,11 @@ class Closing:
 
 def check(part: Part, sentinels: frozenset[str], collided: frozenset[str]) -> Checked:
     """Check the rows of a partition; `collided` are the marks of rows that collided where all was read last."""
-    raw = as_frame(_columns(part.shelf.table(*part.source)))
+    raw = frame_of(part.shelf.table(*part.source))
     desired = desire(raw, part.mapping)
     if collided:
         desired = without_collided(desired, collided)
-    users = pa.table({name: arrow(desired.users[name]) for name in desired.users.columns})
+    users = _table(desired.users)
     part.shelf.write(part.name("users"), users)
     part.shelf.write(part.name("sample"), sample_of(users.select(["uid", *desired.fields]), part.secret))
     return Checked(
@@ -202,10 +202,6 @@ def _tell(comparison: Comparison, said: Said, rows: pa.Table) -> None:
         case _:
             for uid in rows["uid"].to_pylist():
                 settle[said](uid)
-
-
-def _columns(table: pa.Table) -> dict[str, pa.Array]:
-    return {name: table[name].combine_chunks() for name in table.column_names}
 
 
 def _table(frame: pd.DataFrame) -> pa.Table:

@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 
 from reconcile.core.actual import no_rows
-from reconcile.core.diff import LIKELY, Difference, differences, missing
+from reconcile.core.diff import LIKELY, Difference, differences, leaving, missing
 from reconcile.core.found import Decided, Found, merged
-from reconcile.core.frame import as_frame
+from reconcile.core.frame import frame_of
 from reconcile.core.freshness import Freshness
 from reconcile.core.hashes import hashed
 from reconcile.partitions.parted import Parted
@@ -217,7 +217,7 @@ class Gathered:
 
     def leaving(self) -> Iterator[str]:
         """The active users outside the source that nobody touched after the export."""
-        return merge(*(_leaving(self._pieces("unmanaged", part)) for part in range(self.parts)))
+        return merge(*(leaving(self._pieces("unmanaged", part)) for part in range(self.parts)))
 
     def _together(
         self, kind: str, made: Callable[[Iterator[pd.DataFrame]], Iterator[Difference]]
@@ -227,12 +227,7 @@ class Gathered:
 
     def _pieces(self, kind: str, part: int) -> Iterator[pd.DataFrame]:
         for piece in self.shelf.pieces(name_of(kind, part)):
-            yield as_frame({name: piece[name].combine_chunks() for name in piece.column_names})
-
-
-def _leaving(pieces: Iterator[pd.DataFrame]) -> Iterator[str]:
-    for rows in pieces:
-        yield from rows["uid"][~rows["newer"]]
+            yield frame_of(piece)
 
 
 def _own(decided: Decided, number: int, ours: dict[int, list[str]], stuck: dict[int, list[str]]) -> Decided:

@@ -14,6 +14,7 @@ from click.shell_completion import ShellComplete
 from reconcile.cli import cli
 from reconcile.store.reader import RunRow
 from reconcile.store.state import State
+from tests.lacking import needed
 from tests.terminal import on_a_terminal
 from tests.test_architecture import HEAVY
 
@@ -169,16 +170,10 @@ def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _needs(shell: str) -> None:
-    if not shutil.which(shell):
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"{shell} is not installed; on Debian: apt-get install --no-install-recommends {shell}")
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_real_shell_completes_what_is_typed(at_home: Path, shell: str) -> None:
     """At its prompt, by the key, with the line of the documentation in its start-up file."""
-    _needs(shell)
+    needed(shell)
     keys = "".join(f"{typed}\t\x01echo :\x05\n" for typed in TYPED)
     shown = on_a_terminal(answers=[f"{keys}exit"], columns=200, environ={"TERM": "xterm"}, command=[shell, "-i"])
     text = re.sub(r"\x1b\[[?\d;]*[A-Za-z@]|\r", "", shown.text)
@@ -189,7 +184,7 @@ def test_a_real_shell_completes_what_is_typed(at_home: Path, shell: str) -> None
 
 def test_a_real_fish_completes_what_is_typed(at_home: Path) -> None:
     """With what the documentation says in its file, which it finds by itself; each offer with its words."""
-    _needs("fish")
+    needed("fish")
     for typed, becomes in TYPED.items():
         done = subprocess.run(
             ["fish", "-c", f"complete --do-complete '{typed}'"],

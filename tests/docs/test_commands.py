@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Shell
 from tests.docs.pages import FENCES, ROOT, fenced
 from tests.e2e.profiles import PROFILES, Profile
+from tests.lacking import needed
 
 RUN_ID = re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{4}\b")
 CODE = re.compile(r"#.*\bexit code (\d+)")
@@ -152,9 +152,8 @@ def test_what_a_page_says_to_type_works(desk: Shell, drifted: Sandbox, page: str
     """In its order, by somebody at a terminal who says yes to everything."""
     lines = list(_prepared(page))
     for word, program in NEEDED.items():
-        if word in "\n".join(lines) and not shutil.which(program):
-            missing = pytest.fail if os.environ.get("CI") else pytest.skip
-            missing(f"{program} is not installed; on Debian: apt-get install {program}")
+        if word in "\n".join(lines):
+            needed(program)
     terminal, its_end = pty.openpty()
     # `init` asks what is what and proposes an answer; all else asks whether to go on.
     os.write(terminal, (b"\n" if "reconcile init --source" in "\n".join(lines) else b"y\n") * 20)

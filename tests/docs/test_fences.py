@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from tests.conftest import Shell
 from tests.databases import MariaDB, PostgreSQL
 from tests.docs.pages import FENCES, ROOT, Fence, fenced
 from tests.e2e.profiles import PROFILES, Profile
+from tests.lacking import needed
 
 SELF = str(Path(__file__).relative_to(ROOT))
 # Where the blocks of a page in a language are run.
@@ -110,10 +110,7 @@ def test_the_test_of_sandbox_runs(shell: Shell) -> None:
 @pytest.mark.usefixtures("tools")
 def test_the_steps_of_sandbox_run_in_ci(shell: Shell) -> None:
     """One after the other, as a runner does, which hands the environment on."""
-    if not shutil.which("jq"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            "jq is not installed; on Debian: apt-get install jq"
-        )
+    needed("jq")
     (fence,) = fenced("yaml", "docs/sandbox.md")
     (shell.folder / "tests").mkdir()
     shell.write("tests/directory.jsonl", '{"uid": "wren", "name": "Wren"}\n')
