@@ -33,6 +33,7 @@ log = structlog.get_logger()
 Ended = tuple[Settled | Sent, Record | None]
 
 DOUBTS = 3  # looks more at a value that did not stick, where the date of the look cannot tell: 3.5 s
+_TORN = "metadata that was taken away to be written anew may not be back; the next run plans it"
 _GONE = Settled(Outcome.FAILED, "the user is gone right after the write")
 
 
@@ -68,7 +69,20 @@ class Upserter:
         Raises: DirectoryStopped, Interrupted, StateError; the intent then stays open where one was made.
         """
         with self._directory.errand():
-            return self._carry_out(change, terms, known)
+            ended, record = self._carry_out(change, terms, known)
+        if not self._may_be_torn(change, ended):
+            return ended, record
+        # What was taken away is put back with attempts and time of its own, the first having gone to take it.
+        with self._directory.errand():
+            ended, record = self._carry_out(change, replace(terms, sent=True), None)
+        if isinstance(ended, Settled) and ended.outcome is Outcome.FAILED:
+            ended = msgspec.structs.replace(ended, detail=f"{ended.detail}; {_TORN}")
+        return ended, record
+
+    def _may_be_torn(self, change: Change, ended: Settled | Sent) -> bool:
+        """Whether a change ended while metadata that it took away to write it anew may not be back."""
+        is_failed = isinstance(ended, Settled) and ended.outcome is Outcome.FAILED
+        return is_failed and self._hands.state.kept_whole(self._hands.run_id, change) is not None
 
     def confirm(self, change: Change, sent: Sent, terms: Terms) -> Settled:
         """
