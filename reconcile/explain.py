@@ -10,7 +10,8 @@ from reconcile.cometchat.directory import Directory
 from reconcile.core.actual import actual_table
 from reconcile.core.cells import arrow
 from reconcile.core.changes import list_changes, without_stuck
-from reconcile.core.diff import Comparison, Findings
+from reconcile.core.diff import Comparison
+from reconcile.core.findings import Findings
 from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
@@ -53,7 +54,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         rows=trace(rows, export.mapping),
         quarantined={row.source_row: f"{row.kind}: {row.detail}" for row in desired.quarantined},
         record=None if user is None else as_record(user, desired.fields),
-        situation=next((name for name, count in findings.situations.items() if count), None),
+        situation=next((name for name, count in findings.counts.situations.items() if count), None),
         decision=changes,
         why=why,
         history=tuple(state.history(uid)),
@@ -85,17 +86,17 @@ def _why(
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
-    if findings.forgotten or findings.forgotten_outside:
+    if findings.counts.forgotten or findings.counts.forgotten_outside:
         yield "it was forgotten: the job leaves it alone"
     if user is None:
         yield "the directory does not have it, neither active nor deactivated"
-    if findings.unmanaged:
+    if findings.counts.unmanaged:
         yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
     rules = [pattern for pattern, uids in findings.protected_by.items() if uids]
     yield from (f'it is protected by "{pattern}" (policy.protect): never written' for pattern in rules)
-    if findings.shielded and not rules and not findings.forgotten_outside:
+    if findings.counts.shielded and not rules and not findings.counts.forgotten_outside:
         yield "it is shielded by a quarantined row: left alone"
-    if findings.newer:
+    if findings.counts.newer:
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"
     if len(findings.deactivated_rows):
         yield f"it is deactivated, and policy.deactivated is {settings.policy.deactivated} (what our own runs did)"

@@ -70,22 +70,22 @@ class Ledger:
 
     def note_findings(self, found: Found, requests: int, way: str) -> None:
         """Take in what the comparison found."""
-        counts = found.situations
-        self.matched = found.matched
-        self.deactivated_outside = found.deactivated_outside
+        counts = found.counts.situations
+        self.matched = found.counts.matched
+        self.deactivated_outside = found.counts.deactivated_outside
         self.unmanaged_users = found.unmanaged_users.first
-        self.directory = DirectoryCounts(found.seen, found.seen_deactivated, requests, way)
+        self.directory = DirectoryCounts(found.counts.seen, found.counts.seen_deactivated, requests, way)
         self.drift = DriftCounts(
             in_step=counts[Situation.IN_STEP],
             missing=counts[Situation.MISSING],
             drifted=counts[Situation.DRIFTED],
-            stale=found.stale,
-            role_mismatched=found.role_mismatched,
+            stale=found.counts.stale,
+            role_mismatched=found.counts.role_mismatched,
             deactivated=counts[Situation.DEACTIVATED],
             protected=counts[Situation.PROTECTED],
             unknown=counts[Situation.UNKNOWN],
-            unmanaged=found.unmanaged,
-            shielded=found.shielded,
+            unmanaged=found.counts.unmanaged,
+            shielded=found.counts.shielded,
         )
 
     def note_plan(self, plan: PlanFile) -> None:

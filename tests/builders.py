@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from reconcile.core.actual import actual_table
 from reconcile.core.changes import list_changes
-from reconcile.core.diff import Comparison, Findings
+from reconcile.core.diff import Comparison
+from reconcile.core.findings import Findings
 from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import SOURCE_ROW, Desired, as_frame, desire
 from reconcile.core.freshness import Freshness

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from reconcile.core.diff import Difference, Differences, Findings
+from reconcile.core.findings import Difference, Differences, Findings
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason

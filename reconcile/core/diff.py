@@ -6,15 +6,9 @@ desired user and the uids it saw, and closes into `Findings`. Of a directory use
 but the count; the frame ends here.
 """
 
-import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import IntEnum
-from fnmatch import translate
-from itertools import compress
-from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -23,27 +17,16 @@ import pyarrow.compute as pc
 
 from reconcile.core.actual import no_rows
 from reconcile.core.cells import arrow
+from reconcile.core.findings import Counts, Findings
 from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
 from reconcile.core.freshness import Freshness
 from reconcile.core.lookup import UidIndex
+from reconcile.core.patterns import matches, matching
 from reconcile.core.problems import Mask, true
-from reconcile.core.users import Situation, fingerprint
+from reconcile.core.users import Situation
 
-__all__ = [
-    "LIKELY",
-    "Comparison",
-    "Difference",
-    "Differences",
-    "Findings",
-    "differences",
-    "differs",
-    "leaving",
-    "likely",
-    "matching",
-    "missing",
-]
+__all__ = ["LIKELY", "Comparison", "differs", "likely"]
 
-_ROWS = 10_000  # rows that are Python objects at one time
 LIKELY = 10  # users that are asked for at most to find out what a look shows
 
 Rows = npt.NDArray[np.int64]
@@ -62,141 +45,6 @@ class _State(IntEnum):
 
 
 _SITUATION = {state: Situation(state.name.lower()) for state in _State if state is not _State.UNSEEN}
-
-
-class Difference(msgspec.Struct, frozen=True, gc=False):
-    """
-    One desired user and its directory record, where they differ (or where it is not active).
-
-    `desired` and `actual` hold every managed field; `differing` those to write. `actual` is None for a
-    missing user.
-    """
-
-    uid: str
-    source_row: int | None
-    desired: dict[str, str | None]
-    actual: dict[str, str | None] | None
-    differing: tuple[str, ...]
-    fingerprint: str | None
-    newer: bool = False
-
-
-class Differences(Protocol):
-    """Everybody whom changes are made of, each kind by uid."""
-
-    def missing(self) -> Iterable[Difference]:
-        """The users to create."""
-
-    def drifted(self) -> Iterable[Difference]:
-        """The active users that differ."""
-
-    def deactivated(self) -> Iterable[Difference]:
-        """The desired users that are deactivated in the directory."""
-
-    def leaving(self) -> Iterable[str]:
-        """The active users outside the source that nobody touched after the export."""
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """
-    The outcome of a comparison, every number counted in its own right.
-
-    Law: desired == in_step + missing + drifted + deactivated + protected + unknown.
-    Law: seen == matched + unmanaged + shielded + deactivated_outside (None counts as 0).
-    `newer` are the drifted users that others touched after the export, `newer_roles` those of them whose role
-    differs, `newer_unmanaged` the same outside the source.
-    Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
-    (see `differences`), `unmanaged_uids`. `protected_by` names the users that each pattern protects.
-    `forgotten` are desired users, protected, and `forgotten_outside` active users outside the source, shielded.
-    """
-
-    situations: dict[Situation, int]
-    seen: int
-    seen_deactivated: int
-    matched: int
-    matched_active: int
-    unmanaged: int | None
-    shielded: int
-    deactivated_outside: int
-    stale: int
-    role_mismatched: int
-    newer: int
-    newer_roles: int
-    newer_unmanaged: int
-    missing_rows: pd.DataFrame
-    drifted_rows: pd.DataFrame
-    deactivated_rows: pd.DataFrame
-    unmanaged_rows: pd.DataFrame
-    fields: tuple[str, ...]
-    visible: tuple[str, ...]
-    protected_by: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    forgotten: int = 0
-    forgotten_outside: int = 0
-
-    def missing(self) -> Iterable[Difference]:
-        """The users to create, by uid."""
-        return missing(_pieces(self.missing_rows), self.fields)
-
-    def drifted(self) -> Iterable[Difference]:
-        """The active users that differ, by uid."""
-        return differences(_pieces(self.drifted_rows), self.fields, self.visible)
-
-    def deactivated(self) -> Iterable[Difference]:
-        """The desired users that are deactivated in the directory, by uid."""
-        return differences(_pieces(self.deactivated_rows), self.fields, self.visible)
-
-    def leaving(self) -> Iterable[str]:
-        """The active users outside the source that nobody touched after the export, by uid."""
-        return leaving([self.unmanaged_rows])
-
-
-def missing(pieces: Iterable[pd.DataFrame], fields: tuple[str, ...]) -> Iterator[Difference]:
-    """Give the users of pieces of `missing_rows`."""
-    for part in map(_Part, pieces):
-        for uid, row, desired in zip(part("uid"), part(SOURCE_ROW), part.each(fields), strict=True):
-            filled = tuple(field for field, text in desired.items() if text is not None)
-            yield Difference(uid, row, desired, None, filled, None)
-
-
-def differences(
-    pieces: Iterable[pd.DataFrame], fields: tuple[str, ...], visible: tuple[str, ...]
-) -> Iterator[Difference]:
-    """Give the users of pieces of `drifted_rows` or `deactivated_rows`."""
-    for part in map(_Part, pieces):
-        flags = zip(*(part(f"differs {field}") for field in fields), strict=True)
-        values = (part.each(fields), part.each(fields, "actual "), flags)
-        heads = (part("uid"), part(SOURCE_ROW), part("newer"))
-        for uid, row, newer, desired, actual, differs in zip(*heads, *values, strict=True):
-            differing = tuple(compress(fields, differs))
-            seen = fingerprint(actual, visible)
-            yield Difference(uid, row, desired, actual, differing, seen, newer)
-
-
-def leaving(pieces: Iterable[pd.DataFrame]) -> Iterator[str]:
-    """Give the users of pieces of `unmanaged_rows` that nobody touched after the export."""
-    for rows in pieces:
-        yield from rows["uid"][~rows["newer"]]
-
-
-def _pieces(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    return (rows.iloc[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some rows of a frame, as Python's own values."""
-
-    rows: pd.DataFrame
-
-    def __call__(self, column: str) -> list[Any]:
-        found: list[Any] = arrow(self.rows[column]).to_pylist()
-        return found
-
-    def each(self, fields: Sequence[str], side: str = "") -> Iterator[dict[str, str | None]]:
-        """Give the fields of each row; `side` is what their columns begin with."""
-        columns = [self(f"{side}{field}") for field in fields]
-        return (dict(zip(fields, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def differs(desired: pa.Array, actual: pa.Array, *, keep_empty: bool) -> Mask:
@@ -242,7 +90,7 @@ class Comparison:
         self._index = UidIndex(self._uids)
         self._protect = protect
         self._state = np.zeros(len(self._uids), dtype=np.int8)
-        self._state[_matches(self._uids, protect)] = _State.PROTECTED
+        self._state[matches(self._uids, protect)] = _State.PROTECTED
         self._forgotten = forgotten
         self._gone = frozenset(forgotten(map(str, self._uids)))
         self._state[self._index.rows(pa.array(sorted(self._gone), pa.string()))] = _State.PROTECTED
@@ -345,7 +193,7 @@ class Comparison:
         and no user of the directory counts that is active and outside the source. `hidden` are
         the managed fields that not every kind of answer shows: no fingerprint covers them.
         """
-        counts = np.bincount(self._state, minlength=len(_State))
+        states = np.bincount(self._state, minlength=len(_State))
         drifted = self._rows_in(self._drift, _State.DRIFTED)
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
@@ -357,8 +205,8 @@ class Comparison:
         newer = drifted["newer"].to_numpy(dtype=bool)
         outside_rows = self._unmanaged_rows(unmanaged)
         profile = _any_of(drifted, [field for field in self._fields if field != "role"])
-        return Findings(
-            situations={situation: int(counts[state]) for state, situation in _SITUATION.items()},
+        counts = Counts(
+            situations={situation: int(states[state]) for state, situation in _SITUATION.items()},
             seen=int(self._active.sum() + self._deactivated.sum()) + len(outside) + len(self._outside_deactivated),
             seen_deactivated=int(self._deactivated.sum()) + len(self._outside_deactivated),
             matched=int((self._active | self._deactivated).sum()),
@@ -371,6 +219,11 @@ class Comparison:
             newer=int(newer.sum()),
             newer_roles=int((newer & role).sum()),
             newer_unmanaged=int(outside_rows["newer"].sum()),
+            forgotten=len(self._gone),
+            forgotten_outside=len(gone),
+        )
+        return Findings(
+            counts=counts,
             missing_rows=self._missing_rows(),
             drifted_rows=drifted,
             deactivated_rows=self._rows_in(self._switched_off, _State.DEACTIVATED),
@@ -378,8 +231,6 @@ class Comparison:
             fields=self._fields,
             visible=tuple(name for name in self._fields if name not in hidden),
             protected_by=self._protected_by(outside),
-            forgotten=len(self._gone),
-            forgotten_outside=len(gone),
         )
 
     def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
@@ -494,24 +345,6 @@ def likely(desired: Desired, group: str, among: Collection[str]) -> list[tuple[i
     present = pc.is_in(uids, value_set=pa.array(sorted(among), pa.string()))
     hit = pa.array(filled & present.to_numpy(zero_copy_only=False))
     return list(zip(*(column.filter(hit).slice(0, LIKELY).to_pylist() for column in (rows, uids)), strict=True))
-
-
-def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[str]:
-    """Give the uids that a shell-style pattern names."""
-    array = pa.array(uids, pa.string())
-    found: list[str] = array.filter(pa.array(_matches(array, patterns))).to_pylist()
-    return found
-
-
-def _matches(uids: pa.Array, patterns: Sequence[str]) -> Mask:
-    """Mark the uids that a shell-style pattern names."""
-    hit = np.zeros(len(uids), dtype=bool)
-    for pattern in patterns:
-        # RE2 has no atomic groups and spells the end of text in lower case.
-        regex = translate(pattern.lower()).replace("(?>", "(?:").replace("\\Z", "\\z")
-        found = pc.match_substring_regex(uids, f"^{regex}")
-        hit |= found.to_numpy(zero_copy_only=False).astype(bool)
-    return hit
 
 
 def _any_of(rows: pd.DataFrame, fields: Iterable[str]) -> Mask:

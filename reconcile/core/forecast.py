@@ -32,8 +32,8 @@ def action_counts(counts: Mapping[GuardClass, int], held: frozenset[GuardClass])
 
 def bases_of(found: Found) -> Bases:
     """Give what each guard's percentage is of, as a walk of the whole directory saw it."""
-    active = found.seen - found.seen_deactivated
-    return Bases(found.matched_active, found.seen, active, found.seen_deactivated)
+    active = found.counts.seen - found.counts.seen_deactivated
+    return Bases(found.counts.matched_active, found.counts.seen, active, found.counts.seen_deactivated)
 
 
 def forecast(

@@ -10,10 +10,9 @@ from typing import Any
 import msgspec
 
 from reconcile.core.changes import class_counts, without_stuck
-from reconcile.core.diff import Findings
+from reconcile.core.findings import Counts, Findings
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import PlanPolicy
-from reconcile.core.users import Situation
 
 __all__ = ["Decided", "Found", "Named", "conclude", "merged"]
 
@@ -42,27 +41,12 @@ class Decided(msgspec.Struct, frozen=True):
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The numbers of `Findings` by their names there, and beside them: `classes`, the changes of each class that are
-    planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
+    The numbers of the comparison, and beside them: `classes`, the changes of each class that are planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
     each pattern protects, those switched off by another hand (`banned`), and with their roles those whose role
     somebody changed after the export (`bought`).
     """
 
-    situations: dict[Situation, int]
-    seen: int
-    seen_deactivated: int
-    matched: int
-    matched_active: int
-    unmanaged: int | None
-    shielded: int
-    deactivated_outside: int
-    stale: int
-    role_mismatched: int
-    newer: int
-    newer_roles: int
-    newer_unmanaged: int
-    forgotten: int
-    forgotten_outside: int
+    counts: Counts
     classes: dict[GuardClass, int]
     stuck: int
     unmanaged_users: Named
@@ -76,7 +60,7 @@ def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
     findings, stuck = without_stuck(findings, decided.stuck)
     off, outside = findings.deactivated_rows["uid"], findings.unmanaged_rows["uid"]
     found = Found(
-        **{name: getattr(findings, name) for name in _SHARED},
+        counts=findings.counts,
         classes=class_counts(findings, decided.policy, decided.ours),
         stuck=stuck,
         unmanaged_users=Named(len(outside), tuple(outside[:_NAMED])),
@@ -87,11 +71,8 @@ def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
     return findings, found
 
 
-_SHARED = tuple(name for name in Found.__struct_fields__ if name in Findings.__dataclass_fields__)
-
-
 def _bought(findings: Findings) -> list[str]:
-    if not findings.newer_roles:
+    if not findings.counts.newer_roles:
         return []
     rows = findings.drifted_rows
     hit = rows["newer"].to_numpy(dtype=bool) & rows["differs role"].to_numpy(dtype=bool)
@@ -101,8 +82,8 @@ def _bought(findings: Findings) -> list[str]:
 
 def merged(parts: Iterable[Found]) -> Found:
     """Give what some partitions found together."""
-    every = list(parts)
-    return Found(**{name: _sum([getattr(part, name) for part in every]) for name in Found.__struct_fields__})
+    found: Found = _sum(list(parts))
+    return found
 
 
 def _sum(values: list[Any]) -> Any:
@@ -113,6 +94,9 @@ def _sum(values: list[Any]) -> Any:
             # As none of them holds more than the first, the first of all are among these.
             first = sorted(name for named in values for name in named.first)
             return Named(sum(named.count for named in values), tuple(first[:_NAMED]))
+        case msgspec.Struct() as first:
+            names = first.__struct_fields__
+            return type(first)(**{name: _sum([getattr(value, name) for value in values]) for name in names})
         case None:
             return None
         case _:

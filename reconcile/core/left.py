@@ -18,17 +18,17 @@ def protection_notes(found: Found) -> Iterator[str]:
         if users.count:
             shown = listed(users.first, users.count)
             yield f'protected by "{pattern}" (policy.protect): {users.count} users: {shown}'
-        elif pattern not in USUALLY_PROTECTED and found.unmanaged is not None:
+        elif pattern not in USUALLY_PROTECTED and found.counts.unmanaged is not None:
             yield f'policy.protect: "{pattern}" matches nobody; is it misspelt?'
 
 
 def forgotten_notes(found: Found) -> Iterator[str]:
     """Say how many were forgotten, and never who."""
-    if found.forgotten:
-        yield f"{found.forgotten} users of the source were forgotten: they are left alone"
-    if found.forgotten_outside:
+    if found.counts.forgotten:
+        yield f"{found.counts.forgotten} users of the source were forgotten: they are left alone"
+    if found.counts.forgotten_outside:
         yield (
-            f"{found.forgotten_outside} users that CometChat has and the source has not were forgotten: "
+            f"{found.counts.forgotten_outside} users that CometChat has and the source has not were forgotten: "
             "they are left alone"
         )
 

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from reconcile.core.actual import no_rows
-from reconcile.core.diff import LIKELY, Difference, differences, leaving, missing
+from reconcile.core.diff import LIKELY
+from reconcile.core.findings import Difference, differences, leaving, missing
 from reconcile.core.found import Decided, Found, merged
 from reconcile.core.frame import frame_of
 from reconcile.core.freshness import Freshness

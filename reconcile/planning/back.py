@@ -5,9 +5,9 @@ import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.actual import managed_groups
-from reconcile.core.diff import matching
 from reconcile.core.guards import GuardClass, judge_changes
 from reconcile.core.left import listed
+from reconcile.core.patterns import matching
 from reconcile.core.plan import PlanSource
 from reconcile.core.report import SourceCounts
 from reconcile.core.undo import undo_changes, undone_fields

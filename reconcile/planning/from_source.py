@@ -9,7 +9,8 @@ import msgspec
 
 from reconcile.cometchat.wire import PAGE_SIZE
 from reconcile.core.changes import list_changes
-from reconcile.core.diff import Comparison, Differences
+from reconcile.core.diff import Comparison
+from reconcile.core.findings import Differences
 from reconcile.core.forecast import bases_of
 from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired
@@ -118,7 +119,7 @@ def _compare(
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += forgotten_notes(found)
     ledger.notes += newer_notes(found, updates=updates)
-    if found.newer and not updates:
+    if found.counts.newer and not updates:
         # Left alone for now: the next run has to read them again.
         ledger.mark = None
     if only is None:
@@ -203,7 +204,7 @@ def _bases(run: Run, found: Found, *, is_whole: bool) -> Bases:
     if is_whole:
         return bases_of(found)
     last = last_bases(run)
-    return last if last.matched_active is not None else Bases(found.matched_active, None, None, None)
+    return last if last.matched_active is not None else Bases(found.counts.matched_active, None, None, None)
 
 
 def _keep_baseline(run: Run, ledger: Ledger, found: Found, fetched: Fetched) -> None:

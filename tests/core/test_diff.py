@@ -1,13 +1,13 @@
 """Promises about the comparison: which situation each user is in, and what it takes to believe it."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 import pyarrow as pa
 import pytest
 
 from reconcile.core.actual import folded
-from reconcile.core.diff import Comparison, Findings
+from reconcile.core.diff import Comparison
+from reconcile.core.findings import Findings
 from reconcile.core.mapping import ColumnKind
 from reconcile.core.users import Situation, fingerprint
 from tests.builders import (
@@ -27,7 +27,7 @@ OFF = 1_700_000_500
 
 def situations(found: Findings) -> dict[str, int]:
     """The situations that occur."""
-    return {situation.value: number for situation, number in found.situations.items() if number}
+    return {situation.value: number for situation, number in found.counts.situations.items() if number}
 
 
 def test_each_desired_user_is_in_one_situation() -> None:
@@ -38,7 +38,8 @@ def test_each_desired_user_is_in_one_situation() -> None:
     found = findings(rows, users)
 
     assert situations(found) == {"in_step": 1, "missing": 1, "drifted": 1, "deactivated": 1}
-    assert (found.seen, found.seen_deactivated, found.matched, found.matched_active) == (3, 1, 3, 2)
+    counts = found.counts
+    assert (counts.seen, counts.seen_deactivated, counts.matched, counts.matched_active) == (3, 1, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_role_change_alone_is_not_a_stale_profile(cells: dict[str, str], stale
     """One user may have both reasons, and an empty role is none."""
     found = findings([a_row() | cells], [a_user()])
 
-    assert (found.stale, found.role_mismatched) == (stale, mismatched)
+    assert (found.counts.stale, found.counts.role_mismatched) == (stale, mismatched)
 
 
 def test_a_profile_is_stale_whichever_of_its_fields_differs() -> None:
@@ -64,7 +65,7 @@ def test_a_profile_is_stale_whichever_of_its_fields_differs() -> None:
     rows = [a_row("kiwi", name="New"), a_row("fig", avatar=owl), a_row("owl", name="New", avatar=owl)]
     users = [a_user(), a_user(uid="fig"), a_user(uid="owl")]
 
-    assert findings(rows, users, mapping=a_mapping("name", "avatar")).stale == 3
+    assert findings(rows, users, mapping=a_mapping("name", "avatar")).counts.stale == 3
 
 
 def test_two_missing_values_agree() -> None:
@@ -153,7 +154,8 @@ def test_active_users_outside_the_source_are_unmanaged() -> None:
     found = findings([a_row()], [a_user(), a_user(uid="wren"), a_user(uid="owl", deactivated_at=OFF)])
 
     assert found.unmanaged_rows["uid"].tolist() == ["wren"]
-    assert (found.unmanaged, found.deactivated_outside, found.seen, found.seen_deactivated) == (1, 1, 3, 1)
+    counts = found.counts
+    assert (counts.unmanaged, counts.deactivated_outside, counts.seen, counts.seen_deactivated) == (1, 1, 3, 1)
 
 
 def test_protected_users_are_shown_and_never_touched() -> None:
@@ -164,7 +166,7 @@ def test_protected_users_are_shown_and_never_touched() -> None:
     found = findings(rows, users, protect=("BOT-*", "app_system"))
 
     assert situations(found) == {"protected": 2, "in_step": 1}
-    assert (found.unmanaged, found.shielded, found.matched) == (0, 2, 2)
+    assert (found.counts.unmanaged, found.counts.shielded, found.counts.matched) == (0, 2, 2)
 
 
 def test_each_pattern_names_whom_it_protects() -> None:
@@ -186,7 +188,8 @@ def test_whom_nothing_is_to_name_is_left_alone_and_named_nowhere() -> None:
     found = feed(comparison, *users).close(whole=True)
 
     assert situations(found) == {"protected": 1, "in_step": 1}
-    assert (found.forgotten, found.forgotten_outside, found.shielded, found.unmanaged) == (1, 1, 2, 1)
+    counts = found.counts
+    assert (counts.forgotten, counts.forgotten_outside, counts.shielded, counts.unmanaged) == (1, 1, 2, 1)
     assert found.protected_by == {"bot-*": ("bot-2",)}
 
 
@@ -221,7 +224,7 @@ def test_a_user_that_a_quarantined_row_names_is_shielded() -> None:
     """Its row is broken, which is no reason to call it unmanaged."""
     found = findings([a_row("wren", name=""), a_row()], [a_user(), a_user(uid="wren")])
 
-    assert (found.unmanaged, found.shielded) == (0, 1)
+    assert (found.counts.unmanaged, found.counts.shielded) == (0, 1)
     assert situations(found) == {"in_step": 1}
 
 
@@ -287,7 +290,8 @@ def test_settled_as_active_counts_as_active() -> None:
 
     assert comparison.disputed() == []
     assert situations(found) == {"drifted": 1}
-    assert (found.seen, found.unmanaged, found.deactivated_outside, found.seen_deactivated) == (2, 1, 0, 0)
+    counts = found.counts
+    assert (counts.seen, counts.unmanaged, counts.deactivated_outside, counts.seen_deactivated) == (2, 1, 0, 0)
 
 
 def test_settled_as_deactivated_counts_as_deactivated() -> None:
@@ -300,7 +304,7 @@ def test_settled_as_deactivated_counts_as_deactivated() -> None:
     assert comparison.disputed() == []
     assert situations(found) == {"deactivated": 1}
     assert (list(found.drifted()), [user.uid for user in found.deactivated()]) == ([], ["kiwi"])
-    assert (found.seen, found.unmanaged, found.deactivated_outside) == (2, 0, 1)
+    assert (found.counts.seen, found.counts.unmanaged, found.counts.deactivated_outside) == (2, 0, 1)
 
 
 def test_what_no_look_could_settle_is_unknown_and_left_alone() -> None:
@@ -312,7 +316,7 @@ def test_what_no_look_could_settle_is_unknown_and_left_alone() -> None:
 
     assert comparison.disputed() == []
     assert situations(found) == {"unknown": 1}
-    assert (found.seen, found.unmanaged, found.deactivated_outside) == (2, 0, 1)
+    assert (found.counts.seen, found.counts.unmanaged, found.counts.deactivated_outside) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +330,7 @@ def test_a_protected_user_stays_protected_however_it_is_settled(settle: Callable
 
     assert comparison.disputed() == []
     assert situations(found) == {"protected": 1}
-    assert found.seen == 1
+    assert found.counts.seen == 1
 
 
 def test_a_deactivated_row_in_the_default_list_counts_as_deactivated() -> None:
@@ -336,7 +340,7 @@ def test_a_deactivated_row_in_the_default_list_counts_as_deactivated() -> None:
     found = comparison.close(whole=True)
 
     assert situations(found) == {"in_step": 1, "deactivated": 1}
-    assert (found.unmanaged, found.deactivated_outside) == (0, 1)
+    assert (found.counts.unmanaged, found.counts.deactivated_outside) == (0, 1)
 
 
 def test_an_active_row_in_the_walk_of_the_deactivated_is_passed_over() -> None:
@@ -357,7 +361,8 @@ def test_deactivated_rows_that_pages_show_twice_count_once() -> None:
     found = comparison.close(whole=True)
 
     assert told == [3, 0, 2]
-    assert (found.seen, found.seen_deactivated, found.deactivated_outside, found.matched) == (5, 5, 3, 2)
+    counts = found.counts
+    assert (counts.seen, counts.seen_deactivated, counts.deactivated_outside, counts.matched) == (5, 5, 3, 2)
     assert [user.actual for user in found.deactivated()] == [{"name": "Kiwi", "role": "default"}] * 2
 
 
@@ -367,7 +372,7 @@ def test_rows_that_a_page_shows_twice_count_once() -> None:
     twice = a_block(a_user(), a_user(uid="wren"), a_user(), a_user(uid="WREN"))
 
     assert [comparison.see(twice), comparison.see(twice)] == [2, 0]
-    assert comparison.close(whole=True).seen == 2
+    assert comparison.close(whole=True).counts.seen == 2
 
 
 def test_a_block_is_as_many_pages_as_it_likes() -> None:
@@ -381,7 +386,7 @@ def test_a_block_is_as_many_pages_as_it_likes() -> None:
 
     assert told == [3, 3, 1, 0]
     assert situations(found) == {"in_step": 1, "deactivated": 2}
-    assert (found.unmanaged, found.deactivated_outside) == (2, 2)
+    assert (found.counts.unmanaged, found.counts.deactivated_outside) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -435,7 +440,7 @@ def test_users_that_others_changed_after_the_export_are_newer(
     """A write of our own is not somebody else's change."""
     found = findings([a_row()], [a_user(name="Lime", **times)], as_of=100, ours=ours)
 
-    assert found.newer == newer
+    assert found.counts.newer == newer
     assert [user.newer for user in found.drifted()] == [bool(newer)]
 
 
@@ -459,7 +464,7 @@ def test_newer_users_outside_the_source_are_marked() -> None:
         "tui": False,
         "wren": True,
     }
-    assert found.newer_unmanaged == 2
+    assert found.counts.newer_unmanaged == 2
 
 
 def test_unmanaged_is_not_known_after_a_fetch_by_uid() -> None:
@@ -467,8 +472,8 @@ def test_unmanaged_is_not_known_after_a_fetch_by_uid() -> None:
     comparison = feed(a_comparison(a_row(), protect=("wren",)), a_user(), a_user(uid="owl"), a_user(uid="wren"))
     found = comparison.close(whole=False)
 
-    assert found.unmanaged is None
-    assert (found.shielded, list(found.unmanaged_rows["uid"])) == (0, [])
+    assert found.counts.unmanaged is None
+    assert (found.counts.shielded, list(found.unmanaged_rows["uid"])) == (0, [])
 
 
 def test_fields_that_are_not_compared_never_differ() -> None:
@@ -496,9 +501,9 @@ def test_an_empty_source_against_an_empty_directory_finds_nothing() -> None:
     """All frames are there, and empty."""
     found = findings([], [])
 
-    assert set(found.situations) == set(Situation)
+    assert set(found.counts.situations) == set(Situation)
     assert [len(rows) for rows in (found.missing_rows, found.drifted_rows, found.unmanaged_rows)] == [0, 0, 0]
-    assert (found.seen, found.matched, found.unmanaged) == (0, 0, 0)
+    assert (found.counts.seen, found.counts.matched, found.counts.unmanaged) == (0, 0, 0)
 
 
 def test_tracking_says_whose_rows_the_source_has() -> None:
@@ -507,7 +512,7 @@ def test_tracking_says_whose_rows_the_source_has() -> None:
 
     assert comparison.is_tracked("kiwi")
     assert not comparison.is_tracked("wren")
-    assert asdict(comparison.close(whole=True))["seen"] == 0
+    assert comparison.close(whole=True).counts.seen == 0
 
 
 def test_likely_witnesses_are_desired_users_that_should_have_some_of_a_group() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.changes import class_counts
-from reconcile.core.diff import Findings
+from reconcile.core.findings import Findings
 from reconcile.core.frame import desire
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind
@@ -114,10 +114,10 @@ def test_every_user_is_in_one_situation_and_every_sum_adds_up(
     """Conservation: of the desired users, of those seen, and of the changes that the guards count."""
     valid = len(desire(a_raw_frame(source, MAPPING.columns), MAPPING).users)
     found = compare(source, directory)
-    outside = (found.unmanaged or 0) + found.shielded + found.deactivated_outside
+    outside = (found.counts.unmanaged or 0) + found.counts.shielded + found.counts.deactivated_outside
 
-    assert sum(found.situations.values()) == valid
-    assert found.seen == len(directory) == found.matched + outside
+    assert sum(found.counts.situations.values()) == valid
+    assert found.counts.seen == len(directory) == found.counts.matched + outside
     foreign = PlanPolicy(reactivate=True, reactivate_foreign=True)
     for policy in (PlanPolicy(), EVERYTHING, foreign):
         listed = Counter(change.guard_class for change in the_changes(found, policy, ours))
@@ -133,7 +133,7 @@ def test_a_state_compared_with_itself_is_silent(directory: list[DirectoryUser]) 
     found = compare([as_export(user) for user in active], active)
 
     assert the_changes(found, PlanPolicy(deactivate_unmanaged=True, reactivate=True)) == []
-    assert found.unmanaged == 0
+    assert found.counts.unmanaged == 0
 
 
 @law

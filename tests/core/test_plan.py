@@ -218,7 +218,11 @@ def test_what_never_stuck_is_not_planned_again(stuck: list[tuple[str, str, str]]
     reduced, count = without_stuck(found, stuck)
 
     assert [field for change in the_changes(reduced) for field in change.fields] == left
-    assert (count, reduced.situations, len(reduced.drifted_rows)) == (2 - len(left), found.situations, 1)
+    assert (count, reduced.counts.situations, len(reduced.drifted_rows)) == (
+        2 - len(left),
+        found.counts.situations,
+        1,
+    )
     assert sum(class_counts(reduced, PlanPolicy(), frozenset()).values()) == len(left)
 
 

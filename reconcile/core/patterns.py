@@ -1,0 +1,30 @@
+"""The users that shell-style patterns name, as in `policy.protect`."""
+
+from collections.abc import Sequence
+from fnmatch import translate
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reconcile.core.problems import Mask
+
+__all__ = ["matches", "matching"]
+
+
+def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[str]:
+    """Give the uids that a shell-style pattern names."""
+    array = pa.array(uids, pa.string())
+    found: list[str] = array.filter(pa.array(matches(array, patterns))).to_pylist()
+    return found
+
+
+def matches(uids: pa.Array, patterns: Sequence[str]) -> Mask:
+    """Mark the uids that a shell-style pattern names."""
+    hit = np.zeros(len(uids), dtype=bool)
+    for pattern in patterns:
+        # RE2 has no atomic groups and spells the end of text in lower case.
+        regex = translate(pattern.lower()).replace("(?>", "(?:").replace("\\Z", "\\z")
+        found = pc.match_substring_regex(uids, f"^{regex}")
+        hit |= found.to_numpy(zero_copy_only=False).astype(bool)
+    return hit
