@@ -10,7 +10,6 @@ import msgspec
 
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate
-from reconcile.config import require_app, require_source
 from reconcile.core.baseline import Baseline, window
 from reconcile.core.cells import arrow
 from reconcile.core.frame import desire
@@ -18,6 +17,7 @@ from reconcile.core.pacing import RateGroup
 from reconcile.courier import Answer
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 from reconcile.notify import look, rehearse
+from reconcile.objections import require_app, require_source
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from reconcile.config import require_app, require_since, require_source
 from reconcile.errors import SettingsError
 from reconcile.notify import Told, telling
+from reconcile.objections import require_app, require_since, require_source
 from reconcile.progress import Progress
 from reconcile.run import Options, Run, Stage, Step, World, open_run
 from reconcile.settings import Settings

@@ -25,12 +25,12 @@ from reconcile import __version__
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
-from reconcile.config import api_key
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
 from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
+from reconcile.keys import api_key
 from reconcile.logs import bind_run, name_nobody, remember_secret
 from reconcile.progress import Progress
 from reconcile.settings import Notify, Settings, seconds_of

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile.config import expand
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields
+from reconcile.keys import expand
 from reconcile.logs import safe
 from reconcile.proposal import Proposal, Sample, propose, separated
 from reconcile.settings import Column, Source

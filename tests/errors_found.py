@@ -17,7 +17,7 @@ KINDS = {
     if isinstance(kind, type) and issubclass(kind, errors.ReconcileError)
 }
 # Where (what, remedy) pairs are collected that end as one SettingsError.
-_PAIRS = {"config.py", "fields.py", "core/review.py", "scaffold.py"}
+_PAIRS = {"config.py", "core/review.py", "fields.py", "keys.py", "objections.py", "scaffold.py"}
 
 Node = ast.AST
 

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.config import Flags, api_key, load, require_app, require_source
+from reconcile.config import Flags, load
 from reconcile.errors import SettingsError
+from reconcile.keys import api_key
+from reconcile.objections import require_app, require_source
 from reconcile.settings import CometChat, Secret, Settings, Since, Source, seconds_of
 
 # Every key that there is, as the design writes them; what is not an example is its default.

@@ -20,7 +20,7 @@ ELSEWHERE = {
     ("sources/sqlite.py", "ExitCode.SIGINT"),
     ("wrapup.py", "run.stop.code"),
     ("wrapup.py", "run.stop.why"),  # the deadline
-    ("cli/explain.py", "problems"),  # the pairs of config.py
+    ("cli/explain.py", "problems"),  # the pairs of objections.py
     ("cli/forget.py", "problems"),
     ("cli/options.py", "problems"),  # the pairs of core/review.py
     ("opening.py", "problems"),

@@ -563,7 +563,7 @@ def test_an_address_that_apprise_does_not_know_is_noted(job: Shell, monkeypatch:
 
 def test_apprise_that_is_missing_is_a_clear_error(job: Shell, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the run, with the remedy."""
-    monkeypatch.setattr("reconcile.config.find_spec", lambda _name: None)
+    monkeypatch.setattr("reconcile.objections.find_spec", lambda _name: None)
     monkeypatch.setenv("RECONCILE_NOTIFY__APPRISE", "json://127.0.0.1/x")
     result = job("plan")
 

@@ -21,9 +21,10 @@ def command(*, uid: str, **given: Any) -> int:
     settings = configured(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
 
-    from reconcile.config import environment, require_app, require_source  # noqa: PLC0415
+    from reconcile.config import environment  # noqa: PLC0415
     from reconcile.errors import SettingsError  # noqa: PLC0415
     from reconcile.explain import explain  # noqa: PLC0415
+    from reconcile.objections import require_app, require_source  # noqa: PLC0415
     from reconcile.report.explanation import as_document, render_explanation  # noqa: PLC0415
     from reconcile.run import real_world  # noqa: PLC0415
 

@@ -25,10 +25,11 @@ def command(*, uid: str, yes: bool, **given: Any) -> int:
     settings = configured(**given)
     import msgspec  # noqa: PLC0415 - keeps --help light
 
-    from reconcile.config import environment, require_app  # noqa: PLC0415
+    from reconcile.config import environment  # noqa: PLC0415
     from reconcile.errors import Declined, SettingsError  # noqa: PLC0415
     from reconcile.forget import forget  # noqa: PLC0415
     from reconcile.logs import safe  # noqa: PLC0415
+    from reconcile.objections import require_app  # noqa: PLC0415
     from reconcile.run import real_world  # noqa: PLC0415
 
     problems = require_app(settings)

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from reconcile.cometchat.wire import Request
-from reconcile.config import Flags, api_key, load
+from reconcile.config import Flags, load
 from reconcile.errors import DirectoryError, SettingsError
+from reconcile.keys import api_key
 from tests.cometchat.builders import a_client
 from tests.conftest import Shell
 from tests.security.servers import Peer, answer, serving
