@@ -19,7 +19,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.mapping import Mapping
 from reconcile.core.report import SourceCounts
-from reconcile.core.shape import empty_counts, empty_shares, mark_of, without_collided
+from reconcile.core.shape import empty_counts, empty_shares, mark_of, reasons_of, without_collided
 from reconcile.core.sketch import fingerprint, sample_of, sketch_of
 from reconcile.core.source_guards import (
     Shape,
@@ -188,7 +188,8 @@ def check_roles(run: Run, ledger: Ledger, desired: Desired | Parted, known: froz
     before = run.state.quarantine()
     if before is not None:
         ledger.newly_quarantined = sum(mark_of(row) not in before for row in ledger.quarantined)
-    verdict = judge_quarantine(len(checked.quarantined), checked.rows, guard.percent, guard.floor)
+    reasons = reasons_of(checked.quarantined)
+    verdict = judge_quarantine(len(checked.quarantined), checked.rows, guard.percent, guard.floor, reasons)
     _refuse_held(run, ledger, (verdict,))
     return checked
 

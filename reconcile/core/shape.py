@@ -1,5 +1,7 @@
-"""What is measured of a source before it is believed, and how a quarantined row is known again."""
+"""What is measured of a source before it is believed, and how quarantined rows are known again and summed up."""
 
+import re
+from collections import Counter
 from collections.abc import Container, Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import replace
@@ -12,10 +14,12 @@ from reconcile.core.cells import texts
 from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, QuarantineKind
 from reconcile.core.mapping import ColumnRule, Mapping
 
-__all__ = ["empty_counts", "empty_shares", "mark_of", "marks_of", "without_collided"]
+__all__ = ["empty_counts", "empty_shares", "mark_of", "marks_of", "reasons_of", "without_collided"]
 
 
 _COLLIDED = "its uid was that of two rows when all of them were read last; only a run that reads all can tell"
+_REASONS = 3  # that are named of many
+_CELL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")  # a cell as Python quotes it
 
 
 def empty_counts(raw: pd.DataFrame, mapping: Mapping) -> dict[str, int]:
@@ -61,3 +65,29 @@ def without_collided(desired: Desired, marks: Container[str]) -> Desired:
 def marks_of(rows: Iterable[Quarantined]) -> frozenset[str]:
     """Give the marks of several rows."""
     return frozenset(mark_of(row) for row in rows)
+
+
+def reasons_of(rows: Iterable[Quarantined]) -> str:
+    """Name the most frequent reasons of quarantined rows, each with their number, and one row to look at."""
+    first: dict[str, int] = {}
+    counted: Counter[str] = Counter()
+    for row in rows:
+        reason = _reason(row)
+        counted[reason] += 1
+        first.setdefault(reason, row.source_row)
+    named = counted.most_common(_REASONS)
+    words = [f"{count} {'row' if count == 1 else 'rows'}: {reason}" for reason, count in named]
+    words[:1] = [f"{word} (row {first[named[0][0]]} is the first)" for word in words[:1]]
+    others = counted.total() - sum(count for _, count in named)
+    return "; ".join([*words, *([f"{others} for other reasons"] if others else [])])
+
+
+def _reason(row: Quarantined) -> str:
+    """Say what is wrong with a row in words that others like it share: without its cells."""
+    match row.kind:
+        case QuarantineKind.COLLISION:
+            return "another row has the same uid"
+        case QuarantineKind.UNKNOWN_ROLE:
+            return row.detail
+        case QuarantineKind.INVALID:
+            return _CELL.sub("…", row.detail)

@@ -78,10 +78,10 @@ def judge_checksum(actual: str | None, promised: str | None, file: str) -> Guard
     return _verdict("sha256", int(agrees), None, 1, is_held=not agrees, because=because)
 
 
-def judge_quarantine(quarantined: int, rows: int, percent: float, floor: int) -> GuardVerdict:
-    """Judge the share of rows that cannot be trusted; held when over both numbers."""
+def judge_quarantine(quarantined: int, rows: int, percent: float, floor: int, reasons: str) -> GuardVerdict:
+    """Judge the share of rows that cannot be trusted, for these reasons; held when over both numbers."""
     limit = max(floor, int(rows * percent / 100))
-    because = f"{quarantined} of {rows} rows are quarantined; the limit is {limit}"
+    because = f"{quarantined} of {rows} rows are quarantined; the limit is {limit}; {reasons}"
     return _verdict("max_quarantined", quarantined, rows, limit, is_held=quarantined > limit, because=because)
 
 

@@ -1,10 +1,11 @@
-"""Promises about what is measured of a source, and how a quarantined row is known again."""
+"""Promises about what is measured of a source, and how quarantined rows are known again and summed up."""
 
 import pytest
 
-from reconcile.core.frame import Quarantined, QuarantineKind
-from reconcile.core.shape import empty_counts, empty_shares, mark_of, marks_of
-from tests.builders import a_desired, a_mapping, a_raw_frame, a_row
+from reconcile.core.frame import Quarantined, QuarantineKind, with_roles
+from reconcile.core.mapping import ColumnKind
+from reconcile.core.shape import empty_counts, empty_shares, mark_of, marks_of, reasons_of
+from tests.builders import a_desired, a_mapping, a_raw_frame, a_row, a_typed
 
 KNOWN = Quarantined(4, "kiwi", QuarantineKind.COLLISION, "row 4 ('KIWI') folds to 'kiwi'", raw_uid="KIWI")
 
@@ -50,3 +51,23 @@ def test_a_row_without_a_uid_is_known_by_what_is_wrong_with_it() -> None:
     assert [row.uid for row in rows] == [None] * 4
     assert len(marks_of(rows)) == 3
     assert not any("a b" in mark for mark in marks_of(rows))
+
+
+def test_the_most_frequent_reasons_are_named_and_no_cell_with_them() -> None:
+    """Three at the most, each with its number, and the first row that has the foremost; roles are none of a person's."""
+    mapping = a_mapping("name", "role", a_typed("n", ColumnKind.NUMBER))
+    rows = [
+        *(a_row(f"r-{at}", metadata__n=f"it's {at}") for at in range(3)),
+        a_row("r-9", metadata__n='a "9"'),
+        *(a_row(f"v-{at}", role="royal") for at in range(5)),
+        a_row("KIWI"),
+        a_row("kiwi"),
+        a_row("null"),
+    ]
+    found = with_roles(a_desired(*rows, mapping=mapping), {"default"}).quarantined
+
+    assert reasons_of(found) == (
+        "5 rows: the app has no role 'royal' (row 6 is the first); 4 rows: metadata.n: … is not a number; "
+        "2 rows: another row has the same uid; 1 for other reasons"
+    )
+    assert reasons_of(found[:1]) == "1 row: metadata.n: … is not a number (row 2 is the first)"

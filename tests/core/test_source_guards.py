@@ -125,7 +125,7 @@ def test_every_guard_that_passes_shows_its_numbers_and_says_nothing() -> None:
         *judge_history(shape, limits, [a_night(0, 8, as_of_unix_s=NOW + 40, empty={"avatar": 0.0})]),
         *judge_history(Shape(8, NOW), limits, [a_night(0, 8, as_of_unix_s=NOW - 40)]),
         judge_checksum("aa", "aa", "users.csv.sha256"),
-        judge_quarantine(3, 1000, 5, 20),
+        judge_quarantine(3, 1000, 5, 20, "3 rows: the uid is empty"),
     ]
 
     assert [measured(verdict) for verdict in verdicts] == [
@@ -154,7 +154,7 @@ def test_a_refusal_can_be_understood_without_this_code() -> None:
         *alone(1, limits, as_of=NOW + DAY),
         *beside(Shape(79, NOW - DAY), a_night(0)),
         judge_checksum("aa", None, "users.csv.sha256"),
-        judge_quarantine(21, 100, 5, 20),
+        judge_quarantine(21, 100, 5, 20, "21 rows: the uid is empty (row 2 is the first)"),
     ]
 
     assert [verdict.because for verdict in held] == [
@@ -166,7 +166,7 @@ def test_a_refusal_can_be_understood_without_this_code() -> None:
         "it is of 2027-01-14T08:00:00+00:00, older than the export of run run-0, "
         "which was of 2027-01-15T08:00:00+00:00",
         "users.csv.sha256 does not hold one line as sha256sum writes it",
-        "21 of 100 rows are quarantined; the limit is 20",
+        "21 of 100 rows are quarantined; the limit is 20; 21 rows: the uid is empty (row 2 is the first)",
     ]
     assert {verdict.verdict for verdict in held} == {"held"}
 
@@ -395,4 +395,4 @@ def test_a_checksum_that_differs_or_cannot_be_read_refuses() -> None:
 )
 def test_too_many_quarantined_rows_are_over_both_numbers(quarantined: int, rows: int, is_held: bool) -> None:  # noqa: FBT001
     """Five percent and twenty rows."""
-    assert judge_quarantine(quarantined, rows, 5, 20).is_held is is_held
+    assert judge_quarantine(quarantined, rows, 5, 20, "").is_held is is_held

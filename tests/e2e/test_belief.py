@@ -151,8 +151,11 @@ def test_the_state_of_an_earlier_version_goes_on_working(nights: Nights) -> None
 
 
 def test_too_many_quarantined_rows_cost_one_request(nights: Nights) -> None:
-    """The roles have to be known first; nothing else is asked for."""
-    nights.run(100, "--set", "guards.max_quarantined={percent=1, floor=5}", plan="royal", code=6)
+    """The roles have to be known first; nothing else is asked for. What is wrong with most of them is said."""
+    refused = nights.run(100, "--set", "guards.max_quarantined={percent=1, floor=5}", plan="royal", code=6)
+
+    said = "100 rows: the app has no role 'royal' (row 2 is the first)"
+    assert said in refused.json["error"]["message"]
 
     assert [(entry.method, entry.path.rpartition("/")[2].partition("?")[0]) for entry in nights.sandbox.log()] == [
         ("GET", "roles")
