@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcile.core.cells import cells_of, read_cells, texts
-from reconcile.core.frame import SOURCE_ROW
+from reconcile.core.frame import SOURCE_ROW, keys
 from reconcile.core.limits import check_text
 from reconcile.core.mapping import ColumnRule, Mapping
 from reconcile.core.outcome import PastChange
@@ -64,12 +65,25 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def rows_of(raw: pd.DataFrame, mapping: Mapping, wanted: str) -> pd.DataFrame:
-    """Give the rows whose uid is `wanted`: folded, as the source writes it, or on any step between."""
-    hit = np.zeros(len(raw), dtype=bool)
+    """
+    Give the rows whose uid is `wanted`: folded, as the source writes it, or on any step between.
+
+    Also those that a step makes the same of: they collide.
+    """
+    uids = pa.array(_uids_of(mapping.uid, wanted), pa.string())
+    hit = true(pc.is_in(keys(raw, mapping), value_set=uids))
     for _, made in texts(raw, mapping.uid):
         hit |= true(pc.equal(made, wanted.strip())) | true(pc.equal(pc.ascii_lower(made), fold_uid(wanted) or "-"))
     found: pd.DataFrame = raw.take(np.flatnonzero(hit)).reset_index(drop=True)
     return found
+
+
+def _uids_of(rule: ColumnRule, text: str) -> list[str]:
+    """Give the uids that a text may become: it may stand before any of the steps, or behind the last."""
+    made = [text.strip()]
+    for transform in rule.transforms:
+        made = [text.strip(), *map(transform.function, made)]
+    return [uid for uid in map(fold_uid, made) if uid]
 
 
 def trace(rows: pd.DataFrame, mapping: Mapping) -> tuple[RowTrace, ...]:

@@ -199,6 +199,20 @@ def test_explain_says_why_a_row_is_left_out(mapped: Shell, sandbox: Sandbox) -> 
     assert any(field["problem"] for field in found["rows"][1]["fields"])
 
 
+@under_one_profile
+def test_explain_shows_whom_an_id_collides_with_by_whatever_name_it_is_asked(
+    mapped: Shell, sandbox: Sandbox
+) -> None:
+    """By the id of either row, in its own spelling, as by the uid that both become."""
+    mapped.write("users.csv", EXPORT + "HERON@example.com,Other,Heron,pro,,,,1\n")
+    answers = [
+        mapped("explain", name, "--json").json for name in ("Heron@Example.com", "HERON@example.com", HERON)
+    ]
+
+    assert [row["source_row"] for row in answers[0]["rows"]] == [2, 4]
+    assert answers == [answers[2]] * 3
+
+
 @pytest.mark.parametrize(
     ("uid", "situation", "words"),
     [
