@@ -4,6 +4,8 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,16 +13,18 @@ import msgspec
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate
 from reconcile.core.baseline import Baseline, window
-from reconcile.core.cells import arrow
-from reconcile.core.frame import desire
 from reconcile.core.pacing import RateGroup
 from reconcile.courier import Answer
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 from reconcile.notify import look, rehearse
 from reconcile.objections import require_app, require_source
+from reconcile.partitions.arrival import Arrival, Place
+from reconcile.partitions.engines import Inline
+from reconcile.partitions.shelves import Folder
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
 from reconcile.sources import read_export
+from reconcile.store.artifacts import partitions_aside
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import State, StateReader
 from reconcile.watermarks import kept_in
@@ -72,15 +76,32 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings, world: World, roles: set[str]) -> tuple[str, str, str]:
-    export = read_export(settings.source, lambda columns: mapping_for(settings, columns), world.now().timestamp())
-    desired = desire(export.frame, export.mapping, export.ragged)
-    if "role" in desired.fields:
-        roles.update(role for role in arrow(desired.users["role"]).unique().to_pylist() if role)
+    with _arrival(settings) as arrival:
+        choose = partial(mapping_for, settings)
+        export = read_export(settings.source, choose, world.now().timestamp(), rows=arrival.rows)
+        desired = arrival.desired(export)
+        if "role" in desired.fields:
+            roles.update(desired.role_names())
     words = f"{desired.rows:,} rows, {len(desired.quarantined):,} of them not usable; manages {', '.join(desired.fields)}"
     if desired.quarantined:
         first = desired.quarantined[0]
         return "warn", words, f"the first is row {first.source_row}: {first.detail}"
     return "ok", words, ""
+
+
+@contextmanager
+def _arrival(settings: Settings) -> Iterator[Arrival]:
+    """
+    Read as a run does, and what is too large for memory in partitions, too.
+
+    Here and by this process: nobody would know of what is left in a store that others see.
+    """
+    with ExitStack() as stack:
+
+        def begin() -> Place:
+            return Place(Folder(stack.enter_context(partitions_aside(settings.run_dir))), Inline(), "")
+
+        yield Arrival(settings, 0, begin)
 
 
 def _place(settings: Settings, world: World) -> Iterator[Finding]:

@@ -5,6 +5,9 @@ Reads only, and takes no lock.
 """
 
 from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
 
 from reconcile.cometchat.directory import Directory
 from reconcile.core.actual import actual_table
@@ -12,14 +15,14 @@ from reconcile.core.cells import arrow
 from reconcile.core.changes import list_changes, without_stuck
 from reconcile.core.diff import Comparison
 from reconcile.core.findings import Findings
-from reconcile.core.frame import Desired, desire, with_roles
+from reconcile.core.frame import Desired, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
-from reconcile.core.trace import Explanation, rows_of, trace
+from reconcile.core.trace import Explanation, are_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
-from reconcile.sources import Export, read_export
+from reconcile.sources import Export, Rows, read_export
 from reconcile.store.state import StateReader
 
 __all__ = ["explain"]
@@ -34,9 +37,8 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     Raises: SourceError, SettingsError, DirectoryError, StateError.
     """
     now = world.now().timestamp()
-    export = read_export(settings.source, lambda columns: mapping_for(settings, columns), now)
-    rows = rows_of(export.frame, export.mapping, wanted)
-    desired = desire(rows, export.mapping)
+    export = read_export(settings.source, partial(mapping_for, settings), now, rows=_Picked(wanted))
+    desired = desire(export.frame, export.mapping)
     uid = _uid_of(desired, wanted)
     state = StateReader(settings.run_dir / "state.sqlite")
     with reading(settings, world) as (client, _):
@@ -51,7 +53,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
         uid=uid,
-        rows=trace(rows, export.mapping),
+        rows=trace(export.frame, export.mapping),
         quarantined={row.source_row: f"{row.kind}: {row.detail}" for row in desired.quarantined},
         record=None if user is None else as_record(user, desired.fields),
         situation=next((name for name, count in findings.counts.situations.items() if count), None),
@@ -59,6 +61,18 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         why=why,
         history=tuple(state.history(uid)),
     )
+
+
+class _Picked(Rows):
+    """The rows of one user: the others go by, piece by piece."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def add(self, part: pa.Table) -> None:
+        """Take in the user's rows of the next ones."""
+        super().add(part.filter(pa.array(are_of(frame_of(part), self.mapping, self._wanted))))
 
 
 def _uid_of(desired: Desired, wanted: str) -> str:

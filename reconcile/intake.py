@@ -14,12 +14,12 @@ import structlog
 from reconcile import __version__
 from reconcile.core.baseline import Baseline, Sketch, window
 from reconcile.core.cells import arrow
-from reconcile.core.frame import Desired, Quarantined, desire, with_roles
+from reconcile.core.frame import Desired, Quarantined, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.mapping import Mapping
 from reconcile.core.report import SourceCounts
-from reconcile.core.shape import empty_counts, empty_shares, mark_of, reasons_of, without_collided
+from reconcile.core.shape import empty_counts, empty_shares, mark_of, reasons_of
 from reconcile.core.sketch import fingerprint, sample_of, sketch_of
 from reconcile.core.source_guards import (
     Shape,
@@ -33,12 +33,10 @@ from reconcile.core.source_guards import (
 from reconcile.core.watermark import View, Watermark
 from reconcile.errors import SourceError, StateError
 from reconcile.ledger import Ledger
+from reconcile.partitions.arrival import Arrival, Place
 from reconcile.partitions.engines import engine_of
-from reconcile.partitions.parted import Parted, Spill
+from reconcile.partitions.parted import Parted
 from reconcile.partitions.shelves import Shared, shelf_at
-from reconcile.partitions.sizing import how_many, most_in_memory
-from reconcile.partitions.splitting import Splitter
-from reconcile.partitions.tasks import Part
 from reconcile.run import PARTITIONS, Run, sweep
 from reconcile.settings import mapping_for
 from reconcile.sources import Export, read_export
@@ -60,13 +58,13 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired | Parted]:
     ledger.source = SourceCounts(location=source.shown, since=part.since, changed_by=changed_by)
     last = None if part.since else run.state.baseline()
     with run.progress.stage("read", last.rows if last else None, "rows") as tick:
-        into = _Into(run, last.rows if last else 0)
-        choose = into.spill.choosing(partial(mapping_for, run.settings))
-        export = read_export(source, choose, now.timestamp(), part.since, on_rows=tick, rows=into.spill)
+        arrival = Arrival(run.settings, last.rows if last else 0, partial(_place, run))
+        choose = partial(mapping_for, run.settings)
+        export = read_export(source, choose, now.timestamp(), part.since, on_rows=tick, rows=arrival.rows)
     check_mark(run.settings, export.mark)
     ledger.mark = export.mark if part.advances else None
     collided = frozenset() if part.since is None else frozenset(run.state.quarantine() or ())
-    desired = into.desired(export, collided)
+    desired = arrival.desired(export, collided)
     # Else what columns on the way took stays with Arrow: 60 MiB for a million rows, and for good.
     pa.default_memory_pool().release_unused()
     # No export is true in times to come: nobody would be newer than such a one.
@@ -85,48 +83,22 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired | Parted]:
     return export, desired
 
 
-class _Into:
-    """Where the rows of the export go: into memory, or where they are too many, into partitions."""
+def _place(run: Run) -> Place:
+    settings = run.settings.run
+    shelf = shelf_at(settings.store, run.folder.partitions, run.id)
+    if isinstance(shelf, Shared):
+        # Before the first of them is there: whoever kills this run leaves word of where they are.
+        left = run.state.remembered(PARTITIONS)
+        run.state.remember(PARTITIONS, f"{left}\n{shelf.url}".strip(), run.today())
+    run.scratch.callback(_let_go, run)
+    engine = engine_of(settings)
+    run.scratch.callback(engine.close)
+    return Place(shelf, engine, run.state.salt())
 
-    def __init__(self, run: Run, known_rows: int) -> None:
-        self._run = run
-        self._known_rows = known_rows
-        self.spill = Spill(most_in_memory(run.settings.run), self._begin)
 
-    def _begin(self) -> Splitter:
-        run, settings = self._run, self._run.settings.run
-        self._shelf = shelf_at(settings.store, run.folder.partitions, run.id)
-        if isinstance(self._shelf, Shared):
-            # Before the first of them is there: whoever kills this run leaves word of where they are.
-            left = run.state.remembered(PARTITIONS)
-            run.state.remember(PARTITIONS, f"{left}\n{self._shelf.url}".strip(), run.today())
-        run.scratch.callback(self._let_go)
-        self._engine = engine_of(settings)
-        run.scratch.callback(self._engine.close)
-        parts = how_many(settings, self._known_rows)
-        log.info("partitions.begun", partitions=parts, engine=settings.engine, at=str(self._shelf))
-        return Splitter(self._shelf, "source", parts)
-
-    def _let_go(self) -> None:
-        with suppress(StateError):
-            sweep(self._run.settings.run_dir, self._run.state, self._run.world)
-
-    def desired(self, export: Export, collided: frozenset[str]) -> Desired | Parted:
-        """Check every row; `collided` are the marks of rows that collided when all was read last."""
-        if self.spill.split is None:
-            desired = desire(export.frame, export.mapping, export.ragged)
-            return without_collided(desired, collided) if collided else desired
-        sentinels = frozenset(uid.strip().lower() for uid in self._run.settings.guards.sentinels)
-        template = Part(self._shelf, 0, 1, export.mapping, self._run.state.salt())
-        return Parted.checked(
-            self.spill.split,
-            self._shelf,
-            self._engine,
-            template,
-            export.ragged,
-            sentinels=sentinels,
-            collided=collided,
-        )
+def _let_go(run: Run) -> None:
+    with suppress(StateError):
+        sweep(run.settings.run_dir, run.state, run.world)
 
 
 def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCounts) -> None:

@@ -85,6 +85,10 @@ class Desired:
         """How many users there are."""
         return len(self.users)
 
+    def role_names(self) -> set[str]:
+        """Give the roles that its users are to have."""
+        return {role for role in arrow(self.users["role"]).unique().to_pylist() if role}
+
     def only(self, uids: Collection[str]) -> "Desired":
         """Keep the rows that name one of these uids, and those of which nobody knows whom they name."""
         users = self.users[self.users["uid"].isin(list(uids))].reset_index(drop=True)

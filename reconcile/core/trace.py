@@ -7,7 +7,6 @@ It runs the very functions that a whole export goes through, on the few rows in 
 from typing import Any
 
 import msgspec
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +17,10 @@ from reconcile.core.limits import check_text
 from reconcile.core.mapping import ColumnRule, Mapping
 from reconcile.core.outcome import PastChange
 from reconcile.core.plan import Change
-from reconcile.core.problems import Problems, true
+from reconcile.core.problems import Mask, Problems, true
 from reconcile.core.users import Record, as_json, fold_uid
 
-__all__ = ["Explanation", "FieldTrace", "RowTrace", "rows_of", "trace"]
+__all__ = ["Explanation", "FieldTrace", "RowTrace", "are_of", "trace"]
 
 
 class FieldTrace(msgspec.Struct, frozen=True):
@@ -64,9 +63,9 @@ class Explanation(msgspec.Struct, frozen=True):
     history: tuple[PastChange, ...]
 
 
-def rows_of(raw: pd.DataFrame, mapping: Mapping, wanted: str) -> pd.DataFrame:
+def are_of(raw: pd.DataFrame, mapping: Mapping, wanted: str) -> Mask:
     """
-    Give the rows whose uid is `wanted`: folded, as the source writes it, or on any step between.
+    Mark the rows whose uid is `wanted`: folded, as the source writes it, or on any step between.
 
     Also those that a step makes the same of: they collide.
     """
@@ -74,8 +73,7 @@ def rows_of(raw: pd.DataFrame, mapping: Mapping, wanted: str) -> pd.DataFrame:
     hit = true(pc.is_in(keys(raw, mapping), value_set=uids))
     for _, made in texts(raw, mapping.uid):
         hit |= true(pc.equal(made, wanted.strip())) | true(pc.equal(pc.ascii_lower(made), fold_uid(wanted) or "-"))
-    found: pd.DataFrame = raw.take(np.flatnonzero(hit)).reset_index(drop=True)
-    return found
+    return hit
 
 
 def _uids_of(rule: ColumnRule, text: str) -> list[str]:

@@ -20,7 +20,7 @@ from reconcile.partitions.engines import Engine
 from reconcile.partitions.shelves import Shelf
 from reconcile.partitions.splitting import Splitter, partition_of
 from reconcile.partitions.tasks import Look, Part, check, look, only
-from reconcile.sources import Choose, Rows
+from reconcile.sources import Rows
 
 __all__ = ["Parted", "Spill"]
 
@@ -36,17 +36,7 @@ class Spill(Rows):
         self._rows = 0
         self._bytes: Counter[str] = Counter()
         self._empty = pa.table({})
-        self._mapping: Mapping | None = None
         self.split: Splitter | None = None
-
-    def choosing(self, choose: Choose) -> Choose:
-        """Give the same choice of a mapping, and keep it: it says what the uid of a row is."""
-
-        def chosen(columns: tuple[str, ...]) -> Mapping:
-            self._mapping = choose(columns)
-            return self._mapping
-
-        return chosen
 
     def add(self, part: pa.Table) -> None:
         """Take in the next rows."""
@@ -75,10 +65,7 @@ class Spill(Rows):
             self._put(self.split, self._parts.pop(0))
 
     def _put(self, split: Splitter, part: pa.Table) -> None:
-        if self._mapping is None:
-            raise AssertionError("rows came before their mapping")
-        frame = frame_of(part)
-        uids = keys(frame, self._mapping)
+        uids = keys(frame_of(part), self.mapping)
         # Rows without a usable uid can be anywhere: they are spread, however many there are.
         at = part[SOURCE_ROW].to_numpy() % split.parts
         named = uids.is_valid().to_numpy(zero_copy_only=False)
@@ -153,6 +140,11 @@ class Parted:
     def nameless(self) -> int:
         """How many rows have no usable uid: nobody knows whom they meant."""
         return sum(1 for row in self.quarantined if row.uid is None)
+
+    def role_names(self) -> set[str]:
+        """Give the roles that its users are to have."""
+        pieces = self.shelf.pieces(*(part.name("users") for part in self.parts))
+        return {role for piece in pieces for role in piece["role"].unique().to_pylist() if role}
 
     def with_roles(self, known: frozenset[str], protect: tuple[str, ...], tombstones: frozenset[str]) -> "Parted":
         """Move the users whose role the app does not have into quarantine, and see who is left to be looked for."""

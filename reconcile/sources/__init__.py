@@ -43,7 +43,13 @@ class Export:
 
 
 class Rows:
-    """Where a reader puts the rows of an export, piece by piece: here they wait in memory for the end."""
+    """
+    Where a reader puts the rows of an export, piece by piece: here they wait in memory for the end.
+
+    `mapping` says what is made of them; it is there before the first of them.
+    """
+
+    mapping: Mapping
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
@@ -75,14 +81,19 @@ def read_export(
     """
     as_of = _as_of(source)
     rows = rows or Rows()
+
+    def chosen(columns: tuple[str, ...]) -> Mapping:
+        rows.mapping = choose(columns)
+        return rows.mapping
+
     if source.is_database:
         from reconcile.sources.sql import read_sql  # noqa: PLC0415 - SQLAlchemy only where it is asked for
 
-        export = read_sql(source, choose, now_unix_s, on_rows, rows, since)
+        export = read_sql(source, chosen, now_unix_s, on_rows, rows, since)
     else:
         from reconcile.sources.files import read_file  # noqa: PLC0415 - as above, for the file formats
 
-        export = read_file(source, choose, now_unix_s, on_rows, rows)
+        export = read_file(source, chosen, now_unix_s, on_rows, rows)
     return export if as_of is None else replace(export, as_of_unix_s=as_of)
 
 

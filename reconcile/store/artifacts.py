@@ -15,7 +15,16 @@ from typing import BinaryIO
 
 from reconcile.errors import SettingsError, StateError
 
-__all__ = ["RunFolder", "drop_partitions", "open_run_dir", "private_folder", "prune", "replacing", "run_folder"]
+__all__ = [
+    "RunFolder",
+    "drop_partitions",
+    "open_run_dir",
+    "partitions_aside",
+    "private_folder",
+    "prune",
+    "replacing",
+    "run_folder",
+]
 
 _PARTITIONS = ".partitions"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
@@ -149,9 +158,23 @@ class RunFolder:
 
 
 def drop_partitions(run_dir: Path) -> None:
-    """Remove what runs that were killed left of their partitions."""
-    for left in run_dir.glob(f"*/{_PARTITIONS}"):
+    """Remove what runs, and commands that only look, left of their partitions when they were killed."""
+    for left in (*run_dir.glob(f"*/{_PARTITIONS}"), *run_dir.glob(f"{_PARTITIONS}-*")):
         shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def partitions_aside(run_dir: Path) -> Iterator[Path]:
+    """Give a command that only looks a place for partitions: it is gone at the end, and so is what was made for it."""
+    was_there = run_dir.is_dir()
+    place = run_dir / f"{_PARTITIONS}-{secrets.token_hex(4)}"
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if not was_there:
+            with suppress(OSError):
+                run_dir.rmdir()
 
 
 def prune(run_dir: Path, run_ids: list[str]) -> None:

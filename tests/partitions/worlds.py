@@ -145,7 +145,7 @@ def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int
     """What the comparison in so many partitions comes to."""
     shelf = Folder(shelf) if isinstance(shelf, Path) else shelf
     spill = Spill((20, 1 << 30), lambda: Splitter(shelf, "source", number))
-    spill.choosing(lambda _: MAPPING)(MAPPING.columns)
+    spill.mapping = MAPPING
     for piece in raw_pieces(world):
         spill.add(piece)
     assert not len(spill.joined())
