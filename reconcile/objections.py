@@ -116,13 +116,13 @@ def impossible(settings: Settings) -> Problems:
         "name its address: --scheduler tcp://127.0.0.1:8786",
     )
     check(
-        not settings.run.store or "://" in settings.run.store,
+        not settings.run.store or re.fullmatch(r"[^?#]+://[^?#]+", settings.run.store) is not None,
         "run.store is not a URL",
         "for example s3://bucket/folder; without it the partitions are in the run's folder",
     )
     for name, address in (("store", settings.run.store), ("scheduler", settings.run.scheduler)):
         check(
-            not re.search(r"://[^/@]*:[^/@]*@", address),
+            not re.search(r"://.*:.*@", address),  # a key of S3 may have a slash in it
             f"run.{name} has a password in it",
             "its keys belong into the environment, where the library finds them",
         )

@@ -268,7 +268,9 @@ def test_a_guard_that_no_number_can_pass_or_fail_is_refused(key: str, number: st
         ('engine = "spark"', "run.engine"),
         ('engine = "dask"', "run.engine dask goes with run.scheduler"),
         ('store = "/srv/partitions"', "run.store is not a URL"),
+        ('store = "s3://bucket/x?secret=hunter2"', "run.store is not a URL"),
         ('store = "ftp://me:hunter2@example.com/x"', "run.store has a password in it"),
+        ('store = "s3://me:hunter2/and+more@bucket/x"', "run.store has a password in it"),
         ('scheduler = "tcp://me:hunter2@example.com:1"', "run.scheduler has a password in it"),
     ],
 )

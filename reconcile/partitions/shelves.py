@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,14 +25,17 @@ from reconcile.store.artifacts import private_folder
 __all__ = ["Folder", "Shared", "Shelf", "shelf_at"]
 
 _ROWS = 65_536  # to a piece
+_AHEAD = 1 << 20  # bytes that a store reads ahead; one of objects would read 50 MiB of each file that is open
 
 
 class Shelf(ABC):
     """
     Tables by name, at one place. It can be sent to another process, or machine.
 
-    Everything raises StateError where the place does not allow it.
+    Everything raises StateError where the place does not allow it: that is what `troubles` are.
     """
+
+    troubles: ClassVar[tuple[type[Exception], ...]] = (OSError, pa.ArrowException, ValueError)
 
     def write(self, name: str, table: pa.Table, rows: int = _ROWS) -> None:
         """Write a table whole, in the place of one of that name; so many rows to a piece."""
@@ -111,8 +114,24 @@ class Shared(Shelf):
 
     url: str
 
+    # Each kind of store has a library with errors of its own, and they share no other class.
+    troubles = (Exception,)
+
     def __str__(self) -> str:
         return self.url
+
+    def check(self) -> None:
+        """See that what it takes to get there is installed. Raises: SettingsError where it is not; StateError."""
+        try:
+            with _usable(self):
+                _ = self._place
+        except StateError as error:
+            if not isinstance(error.__cause__, ImportError | ValueError):
+                raise
+            raise SettingsError(
+                f"run.store cannot be used: {error.__cause__}",
+                hint="install the package that it needs, here and where the workers are; or name another kind of place",
+            ) from None
 
     def remove(self, name: str = "") -> None:
         """Remove everything below a name; all of it without one."""
@@ -122,15 +141,22 @@ class Shared(Shelf):
     @contextmanager
     def _created(self, name: str) -> Iterator[BinaryIO]:
         path = f"{self._root}/{name}.parquet"
-        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         # A store of objects shows one when it is whole; a file system needs a name of its own for what is not.
         aside = f"{path}.{secrets.token_hex(4)}"
-        with self._files.open(aside, "wb") as file:
+        with self._begun(aside) as file:
             yield file
         self._files.mv(aside, path)
 
+    def _begun(self, path: str) -> Any:
+        try:
+            return self._files.open(path, "wb")
+        except FileNotFoundError:
+            # Only where a file needs a folder: a store of objects has none, and would make a bucket that nobody has.
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            return self._files.open(path, "wb")
+
     def _opened(self, name: str) -> Any:
-        return self._files.open(f"{self._root}/{name}.parquet", "rb")
+        return self._files.open(f"{self._root}/{name}.parquet", "rb", block_size=_AHEAD)
 
     @property
     def _files(self) -> Any:
@@ -153,7 +179,7 @@ class Shared(Shelf):
 
 
 def shelf_at(url: str, folder: Path, run_id: str) -> Shelf:
-    """Give the place of a run: below the URL, or this folder where there is none. Raises: SettingsError."""
+    """Give the place of a run: below the URL, or this folder where there is none. Raises: SettingsError, StateError."""
     if not url:
         return Folder(folder.absolute())
     if find_spec("fsspec") is None:
@@ -161,16 +187,19 @@ def shelf_at(url: str, folder: Path, run_id: str) -> Shelf:
             "run.store needs the package fsspec, which is not installed",
             hint="install reconcile with its extra: dask",
         )
-    return Shared(f"{url.rstrip('/')}/reconcile-{run_id}")
+    shelf = Shared(f"{url.rstrip('/')}/reconcile-{run_id}")
+    shelf.check()
+    return shelf
 
 
 @contextmanager
 def _usable(shelf: Shelf) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException, ValueError, ImportError) as error:
+    except shelf.troubles as error:
         words = getattr(error, "strerror", None) or str(error)
         raise StateError(
             f"the partitions at {shelf} cannot be written or read: {words}",
-            hint="see that there is room, and that this user may write there; or name another place with run.store",
+            hint="see that there is room, and that this user may write there: a store takes its keys from the environment; "
+            "or name another place with run.store",
         ) from error
