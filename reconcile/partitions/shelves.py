@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reconcile.errors import SettingsError, StateError
+from reconcile.errors import ReconcileError, SettingsError, StateError
 from reconcile.store.artifacts import private_folder
 
 __all__ = ["Folder", "Shared", "Shelf", "shelf_at"]
@@ -196,6 +196,8 @@ def shelf_at(url: str, folder: Path, run_id: str) -> Shelf:
 def _usable(shelf: Shelf) -> Iterator[None]:
     try:
         yield
+    except ReconcileError:
+        raise  # a signal may come while a store is asked
     except shelf.troubles as error:
         words = getattr(error, "strerror", None) or str(error)
         raise StateError(

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pytest
 
+from reconcile.errors import ExitCode, Interrupted
 from reconcile.partitions.engines import Inline
 from reconcile.partitions.shelves import Shared
 from reconcile.sandbox.testing import Sandbox
@@ -93,6 +94,19 @@ def test_a_store_that_does_not_let_us_in_is_no_bug(
     )
     assert shell("plan", "--quiet").code == 0
     assert not memory.store
+
+
+def test_a_signal_while_a_store_is_asked_is_no_trouble_of_the_store(
+    shell: Shell, drifted: Sandbox, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends as interrupted, and not with a hint about the store."""
+
+    def interrupted(*_args: object, **_named: object) -> NoReturn:
+        raise Interrupted(ExitCode.SIGINT)
+
+    monkeypatch.setattr(memory, "open", interrupted)
+
+    assert shell("plan", "--quiet", *STORE).code == ExitCode.SIGINT
 
 
 @pytest.mark.parametrize(
