@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import subprocess
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["lacking", "needed"]
+__all__ = ["lacking", "needed", "tracer"]
 
 
 def lacking(words: str) -> NoReturn:
@@ -21,4 +22,12 @@ def needed(program: str) -> str:
     path = shutil.which(program)
     if path is None:
         lacking(f"{program} is not installed; on Debian: apt-get install --no-install-recommends {program}")
+    return path
+
+
+def tracer() -> str:
+    """Give the path of strace; where processes may not be traced, as in some containers, the test is skipped."""
+    path = needed("strace")
+    if subprocess.run([path, "-o", os.devnull, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("processes may not be traced here")
     return path

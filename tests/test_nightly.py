@@ -18,6 +18,7 @@ from reconcile.sandbox.testing import Sandbox
 from tests.conftest import SAMPLES, Shell
 from tests.docs.pages import fenced
 from tests.ears import Ear, listening
+from tests.lacking import tracer
 from tests.report.builders import a_report
 
 ROOT = SAMPLES.parent
@@ -157,32 +158,85 @@ def unit(name: str) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (line.partition("=") for line in lines)]
 
 
+class Unit:
+    """The service with its places in the machine's folder, and what systemd gives its command."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.keys = dict(unit("reconcile.service"))
+        here, var = str(machine.folder), str(machine.folder / "var")
+        self._places = {"%S": var, "/var/lib": var, "/srv/reconcile": here, "/etc/reconcile": here}
+        state, _, value = self.placed(self.keys["Environment"]).partition("=")
+        (machine.folder / "var" / self.keys["StateDirectory"]).mkdir(parents=True)
+        self.given = {**machine.environ, state: value, "CREDENTIALS_DIRECTORY": here}
+        self.command = self.placed(self.keys["ExecStart"])
+        self.first = self.command.replace(" --require-state", "")
+
+    def placed(self, text: str) -> str:
+        """Put the folder where the unit has a path."""
+        return re.sub("|".join(self._places), lambda found: self._places[found[0]], text)
+
+
 def test_the_command_of_the_unit_runs_with_the_credential_of_systemd(machine: Machine) -> None:
     """The key is found where LoadCredential= puts it, and all that is written is below the StateDirectory=."""
-    service = dict(unit("reconcile.service"))
-    places = {
-        "%S": str(machine.folder / "var"),
-        "/srv/reconcile": str(machine.folder),
-        "/etc/reconcile": str(machine.folder),
-    }
-
-    def placed(text: str) -> str:
-        for name, place in places.items():
-            text = text.replace(name, place)
-        return text
-
-    state, _, value = placed(service["Environment"]).partition("=")
-    (machine.folder / "var" / service["StateDirectory"]).mkdir(parents=True)
-    given = {**machine.environ, state: value, "CREDENTIALS_DIRECTORY": str(machine.folder)}
-    command = placed(service["ExecStart"])
-    first = machine.run(command.replace(" --require-state", ""), **given)
-    second = machine.run(command, **given)
+    service = Unit(machine)
+    first = machine.run(service.first, **service.given)
+    second = machine.run(service.command, **service.given)
     before = {"reconcile.toml", "reconcile-sql.toml", "users.csv", "apikey", "environment", ".venv", "var"}
 
-    assert service["LoadCredential"].startswith("apikey:")
+    assert service.keys["LoadCredential"].startswith("apikey:")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert {path.name for path in machine.folder.iterdir()} == before
     assert {path.name for path in (machine.folder / "var" / "reconcile").iterdir()} == {"runs", "reconcile"}
+
+
+def test_a_command_by_hand_finds_what_the_unit_left(machine: Machine) -> None:
+    """It is run as the same user, with the same key, folder and environment, and the state of the unit is its own."""
+    (line,) = re.findall(r"systemd-run (.+)", re.sub(r" \\\n# +", " ", text_of("reconcile.service")))
+    options, _, command = line.partition("/srv/reconcile/")
+    given = dict(pair.split("=", 1) for pair in re.findall(r" -p (\S+)", options))
+    (environ,) = re.findall(r"-E (\S+)", options)
+    service = Unit(machine)
+    night = machine.run(service.first, **service.given)
+    by_hand = machine.run(service.placed(f"/srv/reconcile/{command}"), **service.given)
+
+    assert given.pop("User") + ".service" == "reconcile.service"
+    assert given.items() <= service.keys.items()
+    assert service.placed(environ) == service.placed(service.keys["Environment"])
+    assert (night.returncode, by_hand.returncode) == (0, 0), night.stderr + by_hand.stderr
+    assert by_hand.stdout == "Nothing to finish.\n"
+
+
+def _let_through() -> list[str]:
+    """Give the names of the system calls that the unit allows, by the groups of this machine's systemd."""
+    said = subprocess.run(["systemd-analyze", "syscall-filter"], capture_output=True, text=True, check=True).stdout
+    bare = re.sub(" +#.*\n", "", said)
+    groups = {name: lines.split() for name, lines in re.findall(r"^(@\S+)\n((?: +.*\n)+)", bare, re.MULTILINE)}
+
+    def expanded(names: str) -> set[str]:
+        return {
+            call
+            for name in names.split()
+            for call in (expanded(" ".join(groups[name])) if name in groups else {name})
+        }
+
+    allowed, denied = (value for key, value in unit("reconcile.service") if key == "SystemCallFilter")
+    assert denied[0] == "~"
+    return sorted(expanded(allowed) - expanded(denied[1:]))
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd: apt-get install systemd")
+def test_the_command_of_the_unit_does_without_the_system_calls_that_are_denied(machine: Machine) -> None:
+    """A tracer answers them as the unit has it; NumPy makes one whenever it is imported."""
+    strace = tracer()
+    service = Unit(machine)
+    error = service.keys.get("SystemCallErrorNumber")
+    rest = "!" + ",".join(f"?{call}" for call in _let_through())
+    inject = f"inject={rest}:{f'error={error}' if error else 'signal=SYS'}"
+    traced = [strace, "--seccomp-bpf", "-f", "-q", "-o", "calls", "-e", f"trace={rest}", "-e", inject]
+    done = machine.run(f"exec {service.first}", *traced, "/bin/sh", "-c", **service.given)
+
+    assert done.returncode == 0, done.stderr
+    assert "INJECTED" in (machine.folder / "calls").read_text("utf-8")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd: apt-get install systemd")

@@ -1,6 +1,5 @@
 """The n-th system call fails, or is the last one: the run ends as it says, and resume finishes it."""
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kills.scene import KILL, RESUME, Scene, is_whole, unfinished
-from tests.lacking import needed
+from tests.lacking import tracer
 from tests.scale import dice, how_many
 
 CALLS = ("write", "pwrite64", "fdatasync", "fsync", "rename", "sendto")
@@ -22,10 +21,7 @@ DOCUMENTED = {-KILL, 0, 2, 4, 7, 8}
 @pytest.fixture(scope="module")
 def strace() -> str:
     """The tracer; where it is missing the tests are skipped, but never in CI."""
-    found = needed("strace")
-    if subprocess.run([found, "-o", os.devnull, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("processes may not be traced here")
-    return found
+    return tracer()
 
 
 @pytest.mark.parametrize("case", range(CASES))
