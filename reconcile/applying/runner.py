@@ -14,7 +14,7 @@ import structlog
 from reconcile.applying.confirming import Confirmations
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
 from reconcile.applying.switches import Switch, batches_of
-from reconcile.applying.upserts import Upserter
+from reconcile.applying.upserts import DOUBTS, Upserter
 from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
@@ -185,9 +185,14 @@ class Applier:
             self._mode,
             settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes},
         )
-        # Everything that any kind of answer shows of it: what a user hides, the list may not.
-        directory.find(pilot.changes[0].uid)
-        directory.rely_on_list(unproven - directory.shows("get"))
+        for attempt in range(1, DOUBTS + 2):
+            # Everything that any kind of answer shows of it: what a user hides, the list may not.
+            directory.find(pilot.changes[0].uid)
+            directory.rely_on_list(unproven - directory.shows("get"))
+            if unproven <= directory.looks_show() or attempt > DOUBTS:
+                break
+            # A look that lags behind the write shows as little as one that hides the group.
+            self._hands.wait_for_lag(attempt)
         self._uncompared |= self._fields_in(unproven - directory.looks_show())
         unseen = unproven - directory.looks_show()
         for group in sorted(unproven):

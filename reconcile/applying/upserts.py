@@ -26,7 +26,7 @@ from reconcile.core.upsert import (
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
-__all__ = ["Upserter", "short"]
+__all__ = ["DOUBTS", "Upserter", "short"]
 
 log = structlog.get_logger()
 

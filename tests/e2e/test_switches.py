@@ -137,6 +137,26 @@ def test_tags_that_the_list_alone_shows_are_written_though_nobody_has_any(
     assert {uid: sandbox.users()[uid]["tags"] for uid in uids} == {uid: ["a", "b"] for uid in uids}
 
 
+def test_tags_are_written_though_the_look_after_the_first_write_of_some_lags(
+    shell: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look from before the write was once taken for one that hides tags, and the updates went without."""
+    monkeypatch.setattr("reconcile.applying.hands.PAUSE_S", 0.005)
+    uids = ("kea", "kiwi", "tui")
+    sandbox.load_users({"uid": uid, "name": uid.title(), "createdAt": 1_600_000_000} for uid in uids[1:])
+    shell.write("users.csv", "id,name,tags\n" + "".join(f"{uid},{uid.title()},a\n" for uid in uids))
+    shell.write("empty.toml", "")
+    maps = (part for pair in ("uid=id", "name=name", "tags=tags") for part in ("--map", pair))
+    flags = (*maps, "--config", "empty.toml", "--source", "users.csv", "--set", "cometchat.app_id=demo")
+    plan = shell("plan", "--json", *flags)
+    sandbox.fault("stale_read", ms=60_000, method="GET", path="/users/*", nth=2, times=2)
+    result = shell("apply", plan.json["run_id"], "--yes", *flags)
+
+    assert result.code == 0, result.out
+    assert sum("stale_read" in entry.faults for entry in sandbox.log()) == 2
+    assert [sandbox.users()[uid]["tags"] for uid in uids] == [["a"], ["a"], ["a"]]
+
+
 def test_tags_that_only_a_deactivated_user_has_are_written(shell: Shell, sandbox: Sandbox) -> None:
     """No look shows such a one: it was once taken for proof that looks show no tags, and they were left out."""
     sandbox.load_users(
