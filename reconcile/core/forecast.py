@@ -37,26 +37,24 @@ def bases_of(found: Found) -> Bases:
 
 
 def forecast(
-    counts: Mapping[GuardClass, int],
-    held: frozenset[GuardClass],
+    due: Mapping[GuardClass, int],
     rates: Mapping[RateGroup, float],
     limits: Mapping[RateGroup, float | None],
     note: str,
 ) -> Forecast:
     """
-    Say what applying will cost: a look and a write for each change that is not held.
+    Say what applying will cost: a look and a write for each change that is due, which leaves out what is held.
 
     `rates` are requests a minute that we may send, `limits` those that the app may, where they are known.
     """
-    due = {kind: 0 if kind in held else number for kind, number in counts.items()}
     creates, on = due.get(GuardClass.CREATE, 0), sum(due.get(kind, 0) for kind in _REACTIVATIONS)
     off, updates = due.get(GuardClass.DEACTIVATE, 0), sum(due.get(kind, 0) for kind in _UPDATES)
     core = creates + -(-off // _BATCH) + -(-on // _BATCH)
     standard = creates + 2 * updates + off
     seconds = 60 * max(core / rates[RateGroup.CORE], standard / rates[RateGroup.STANDARD])
-    minutes, due_of = max(1.0, seconds / 60), {RateGroup.CORE: core, RateGroup.STANDARD: standard}
+    minutes, sent = max(1.0, seconds / 60), {RateGroup.CORE: core, RateGroup.STANDARD: standard}
     share = {
-        str(group): round(due_of[group] / (limit * minutes), 6) if (limit := limits.get(group)) else None
+        str(group): round(sent[group] / (limit * minutes), 6) if (limit := limits.get(group)) else None
         for group in RateGroup
     }
     return Forecast(core + standard, core, standard, round(seconds), note, share)

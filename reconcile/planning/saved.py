@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
+
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import SourceCounts
 from reconcile.core.review import refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
-from reconcile.planning.sealing import ask_roles
+from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile, write_plan
@@ -39,8 +41,12 @@ def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
 def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
     saved = PlanFile(path)
-    write_plan(run.folder.plan, may_adopt(run, saved), saved.changes())
+    header = may_adopt(run, saved)
     ask_roles(run)
+    if header.guards != saved.header.guards:
+        # More of it is carried out than was foretold.
+        header = msgspec.structs.replace(header, forecast=foretell(run, header.guards))
+    write_plan(run.folder.plan, header, saved.changes())
     return take_up(run, ledger)
 
 

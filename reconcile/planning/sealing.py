@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reconcile.core.forecast import action_counts, forecast
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict
-from reconcile.core.plan import Change, PlanHeader, PlanSource
+from reconcile.core.plan import Change, Forecast, PlanHeader, PlanSource
 from reconcile.ledger import Ledger
 from reconcile.progress import Tick
 from reconcile.run import Run
 from reconcile.store.planfile import PlanFile, write_plan
 
-__all__ = ["ask_roles", "header_of", "last_bases", "seal"]
+__all__ = ["ask_roles", "foretell", "header_of", "last_bases", "seal"]
 
 
 def ask_roles(run: Run) -> frozenset[str]:
@@ -35,8 +35,14 @@ def header_of(
         source=source,
         counts=action_counts(counts, held),
         guards=verdicts,
-        forecast=forecast(counts, held, run.expected_rates(), run.expected_limits(), run.rate_note()),
+        forecast=foretell(run, verdicts),
     )
+
+
+def foretell(run: Run, verdicts: Iterable[GuardVerdict]) -> Forecast:
+    """Say what carrying out the classes that are not held will cost, at the rates that are known now."""
+    due = {GuardClass(verdict.guard): verdict.measured for verdict in verdicts if not verdict.is_held}
+    return forecast(due, run.expected_rates(), run.expected_limits(), run.rate_note())
 
 
 def seal(run: Run, ledger: Ledger, header: PlanHeader, changes: Iterable[Change]) -> PlanFile:

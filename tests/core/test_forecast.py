@@ -26,7 +26,7 @@ def test_changes_are_counted_by_action_and_the_held_ones_are_a_part_of_them() ->
 
 def test_the_slower_group_decides_how_long_it_takes() -> None:
     """A look and a write each, and calls for 25 users at a time."""
-    cost = forecast(COUNTS, frozenset(), RATES, LIMITS, "")
+    cost = forecast(COUNTS, RATES, LIMITS, "")
 
     assert (cost.core, cost.standard) == (10 + 2 + 2, 10 + 2 * 25 + 50)
     assert (cost.requests, cost.seconds) == (124, 55)
@@ -34,8 +34,8 @@ def test_the_slower_group_decides_how_long_it_takes() -> None:
 
 def test_a_forecast_says_what_share_of_the_budget_it_takes() -> None:
     """Of a minute, where it takes less than one; in the group that decides, our share of the limit, where it takes more."""
-    cost = forecast(COUNTS, frozenset(), RATES, LIMITS, "")
-    more = forecast({GuardClass.UPDATE: 600}, frozenset(), RATES, LIMITS, "")
+    cost = forecast(COUNTS, RATES, LIMITS, "")
+    more = forecast({GuardClass.UPDATE: 600}, RATES, LIMITS, "")
 
     assert cost.share == {"core": 0.14, "standard": 0.55}
     assert more.share == {"core": 0.0, "standard": 0.6}
@@ -45,12 +45,12 @@ def test_of_an_unknown_limit_nobody_knows_the_share() -> None:
     """The rate is ours to choose then, and the app's budget is not known."""
     limits = {RateGroup.CORE: None, RateGroup.STANDARD: None}
 
-    assert forecast(COUNTS, frozenset(), RATES, limits, "").share == {"core": None, "standard": None}
+    assert forecast(COUNTS, RATES, limits, "").share == {"core": None, "standard": None}
 
 
-def test_held_changes_cost_nothing() -> None:
-    """They are not sent."""
-    assert forecast(COUNTS, frozenset(GuardClass), RATES, LIMITS, "").requests == 0
+def test_nothing_that_is_due_costs_nothing() -> None:
+    """As on a night on which all is held."""
+    assert forecast({}, RATES, LIMITS, "").requests == 0
 
 
 def test_percentages_are_of_what_the_walk_saw() -> None:

@@ -180,6 +180,8 @@ def test_a_release_is_a_ceiling_for_one_plan(nights: Nights) -> None:
     assert (unknown.code, alone.code) == (2, 2)
     assert "no such class: everything" in unknown.out
     assert (high.code, high.json["outcomes"]["applied"]) == (0, 3)
+    # Nothing of the plan was due; now all of it is.
+    assert (low.json["forecast"]["requests"], high.json["forecast"]["requests"]) == (0, 6)
     assert nights.run(3, *limit, command=(*APPLY, "--accept-source"), code=5).json["outcomes"]["held"] == 3
 
 
