@@ -115,8 +115,8 @@ def reconcile_() -> Callable[[Path], Found]:
             block = pa.table(batch)
             for name in ("created_at", "updated_at"):
                 block = block.append_column(name, pa.nulls(len(block), pa.int64()))
-            comparison.see(frame(block.append_column("deactivated", pa.array([False] * len(block)))))
-        comparison.settle_missing(comparison.unseen())
+            comparison.see(block.append_column("deactivated", pa.array([False] * len(block))))
+        comparison.settle_unseen()
         findings = comparison.close(whole=True)
         drifted = findings.drifted_rows
         differing = {
