@@ -35,6 +35,7 @@ mutants: $(VENV)/.installed  ## Whether the tests notice mistakes in what decide
 bench: $(VENV)/.installed  ## Measure start-up, plan, sources, page, sandbox, transport, rate budget, and what others do; takes an hour and a half, on a machine that has nothing else to do
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.plan
+	$(BIN)/python -m benchmarks.profile
 	$(BIN)/python -m benchmarks.sources
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.others

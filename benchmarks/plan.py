@@ -198,22 +198,28 @@ class Measured(NamedTuple):
     workers: tuple[float, float]
 
 
-def measure(folder: Path, partitions: int) -> Measured:
+def environment(folder: Path) -> dict[str, str]:
     """
-    Plan in a process of its own.
+    Give what the process of a plan is started with.
     """
-    environment = os.environ | {
+    ours = {
         "COMETCHAT_BASE_URL": "http://127.0.0.1:1/v3",
         "COMETCHAT_APP_ID": "benchmark",
         "COMETCHAT_API_KEY": "no-key",
         "XDG_STATE_HOME": str(folder / "state"),  # its lock is nobody else's
     }
     # What is installed has its bytecode.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | ours
+
+
+def measure(folder: Path, partitions: int) -> Measured:
+    """
+    Plan in a process of its own.
+    """
     command = [sys.executable, "-m", "benchmarks.plan", "--plan", str(folder), "--partitions", str(partitions)]
     began = perf_counter()
     done = subprocess.run(  # noqa: S603 - ourselves
-        command, env=environment, capture_output=True, text=True, check=False
+        command, env=environment(folder), capture_output=True, text=True, check=False
     )
     seconds = perf_counter() - began
     try:

@@ -50,6 +50,7 @@ BEFORE = {
 SMALL = {
     "python -m benchmarks.startup": "--times 1",
     "python -m benchmarks.plan": "--users 200",
+    "python -m benchmarks.profile": "--users 200",
     "python benchmarks/sandbox.py": "--users 200 --requests 10",
     "python -m benchmarks.sources": "--users 100",
     "python -m benchmarks.budget": "--changes 20 --cases 0",
