@@ -282,14 +282,10 @@ def main() -> None:
         if asked.cases and number not in asked.cases:
             continue
         result = run(case, asked.share)
-        minutes, least, most = [
-            [f(use) for use in result.uses.values()]
-            for f in (
-                lambda use: ", ".join(percent(used, asked.share) for used in use.of_each_minute()),
-                lambda use: percent(use.least(), asked.share),
-                lambda use: percent(use.most(), asked.share),
-            )
-        ]
+        uses = result.uses.values()
+        minutes = [", ".join(percent(used, asked.share) for used in use.of_each_minute()) for use in uses]
+        least = [percent(use.least(), asked.share) for use in uses]
+        most = [percent(use.most(), asked.share) for use in uses]
         say(f"| {case.name} | {case.window} | {result.report['timing']['apply']:.0f} | {' | '.join(minutes)} ")
         say(f"| {' | '.join(least)} | {' | '.join(most)} | {result.refusals} ")
         say(f"| {1000 * result.cpu_s / result.requests:.2f} | {os.getloadavg()[0]:.1f} |\n")

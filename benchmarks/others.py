@@ -66,7 +66,7 @@ def write(folder: Path, count: int) -> str:
     return digest((missing, unmanaged, differing))
 
 
-def _normal(user: dict[str, Any]) -> dict[str, str | None]:
+def _normal(user: dict[str, Any]) -> dict[str, Any]:
     metadata = user["metadata"]
     return {
         **{name: user[name] for name in ("uid", "name", "avatar", "link", "role")},
@@ -351,8 +351,8 @@ def compare(folder: Path, environments: Path, count: int) -> None:
 def _whole_plan(folder: Path, count: int) -> tuple[dict[str, Any], float, float, float]:
     from benchmarks import plan  # noqa: PLC0415
 
-    plan.write(folder, count)
-    return plan.measure(folder)
+    plan.write(folder, plan.users(count))
+    return plan.measure(folder, partitions=0)[:4]
 
 
 def _changed(count: int) -> int:
@@ -405,13 +405,12 @@ def against_the_sandbox(folder: Path, count: int) -> None:
     """
     Bring the same users in step by both, twice each; print requests, writes and CPU.
     """
-    from benchmarks.plan import SETTINGS, users  # noqa: PLC0415
+    from benchmarks.plan import users  # noqa: PLC0415
     from benchmarks.plan import write as write_export  # noqa: PLC0415
     from reconcile.sandbox.testing import running_sandbox  # noqa: PLC0415
 
-    write_export(folder, count)
-    (folder / "reconcile.toml").write_text(SETTINGS, "utf-8")
     pairs = list(users(count))
+    write_export(folder, iter(pairs))
     desired = [user for user, _ in pairs if user]
     say(f"\n{count:,} users a side against the sandbox.\n")
     say("| what | night | requests | writes | CPU s of the client |")

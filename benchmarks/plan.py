@@ -48,7 +48,7 @@ CREATE = (
 )
 STAGES = ("read", "fetch", "plan")
 QUIET = 100  # a kind of user that is in step
-TAGS = (["coast", "north"], ["night"], [], ["north", "coast", "ringed"])
+TAGS: tuple[list[str], ...] = (["coast", "north"], ["night"], [], ["north", "coast", "ringed"])
 
 User = dict[str, Any]
 
@@ -132,7 +132,7 @@ def plan(folder: Path, partitions: int) -> None:
     from reconcile.run import Run  # noqa: PLC0415
 
     exchange = _Exchange(folder)
-    Client._exchange = lambda _, request: exchange(request)  # type: ignore[method-assign]
+    Client._exchange = lambda _, request: exchange(request)  # type: ignore[method-assign, assignment]
     spent: dict[str, float] = {}
     stage = Run.stage
 
@@ -143,7 +143,7 @@ def plan(folder: Path, partitions: int) -> None:
             yield
         spent[name] = process_time() - began
 
-    Run.stage = watched  # type: ignore[method-assign]
+    Run.stage = watched  # type: ignore[method-assign, assignment]
     code = run(["plan", "--json", "--quiet", *(["--partitions", str(partitions)] if partitions else [])])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     others = resource.getrusage(resource.RUSAGE_CHILDREN)

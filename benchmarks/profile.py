@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -50,7 +50,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._inner = threading.local()
         self._beside = 0.0
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ def watch(folder: Path) -> None:
         with stage(ours, name), seen.over(REST[name]):
             yield
 
-    Run.stage = watched  # type: ignore[method-assign]
+    Run.stage = watched  # type: ignore[method-assign, assignment]
     plan(folder, 0)
     sys.stderr.write(json.dumps([seen.spent, process_time()]) + "\n")
 

@@ -102,7 +102,7 @@ def httpx_async(shards: int, *, over_aiohttp: bool = False) -> Way:
     async def main(url: str, headers: dict[str, str], count: int, flying: int) -> None:
         limits = httpx.Limits(max_connections=-(-flying // shards))
         async with AsyncExitStack() as stack:
-            gets = []
+            gets: list[Callable[[], Awaitable[int]]] = []
             for _ in range(shards):
                 transport = None
                 if over_aiohttp:
