@@ -305,14 +305,13 @@ def contend(name: str, folder: Path) -> None:
     """
     Run one contender here; print its seconds, CPU seconds, peak in MiB, and the digest of what it found.
     """
+    from benchmarks.plan import peak_mib  # noqa: PLC0415 - as the contenders
+
     run = CONTENDERS[name][1]()
     began, cpu = perf_counter(), process_time()
     found = run(folder)
     seconds, cpu_s = perf_counter() - began, process_time() - cpu
-    # What getrusage tells would be that of the process that started this one, where it was larger.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
-    peak = int(status["VmHWM"].split()[0]) / 1024
-    say(json.dumps([seconds, cpu_s, peak, digest(found)]))
+    say(json.dumps([seconds, cpu_s, peak_mib(), digest(found)]))
 
 
 def compare(folder: Path, environments: Path, count: int) -> None:
