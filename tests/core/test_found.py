@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import pytest
 
+from reconcile.core.diff import Comparison
 from reconcile.core.found import Decided, Found, conclude, merged
-from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
+from reconcile.core.left import banned_notes, forgotten_notes, listed, protection_notes
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.users import DirectoryUser
-from tests.builders import Row, a_comparison, a_row, a_user, feed, findings, summed
+from tests.builders import Row, a_comparison, a_desired, a_row, a_user, feed, findings, summed
 
 OFF = 1_700_000_500
 POLICY = PlanPolicy(deactivate_unmanaged=True, reactivate=True)
@@ -84,7 +85,7 @@ def test_unmanaged_and_protected_users_are_named_in_order() -> None:
     }
 
 
-@pytest.mark.parametrize("apart", [2, 3, 14])
+@pytest.mark.parametrize("apart", [1, 2, 3, 14])
 def test_partitions_come_to_what_the_whole_comes_to(apart: int) -> None:
     """A user is in one of them, so everything adds up, and the names come back in order."""
     parts = [found_in(sorted(WORLD)[at::apart]) for at in range(apart)]
@@ -136,11 +137,28 @@ def test_a_pattern_is_not_called_misspelt_where_not_all_was_read() -> None:
     assert [*protection_notes(summed(part)), *protection_notes(summed(whole))] == []
 
 
-def test_a_few_are_named_and_the_rest_counted() -> None:
-    """Five names, in order."""
-    uids = [f"bot-{n}" for n in range(7)]
-    found = summed(findings([a_row()], [a_user(), *(a_user(uid=uid) for uid in uids)], protect=("bot-*",)))
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (7, " and 2 more"), (1_500, " and 1495 more")])
+def test_a_few_are_named_and_the_rest_counted(number: int, more: str) -> None:
+    """Five names, in order; also of more than a sum holds the names of, and of those whom another hand switched off."""
+    uids = [f"bot-{n:04}" for n in range(number)]
+    rows = [a_row(), *(a_row(uid) for uid in uids)]
+    guarded = summed(findings([a_row()], [a_user(), *(a_user(uid=uid) for uid in uids)], protect=("bot-*",)))
+    off = summed(findings(rows, [a_user(), *(a_user(uid=uid, deactivated_at=OFF) for uid in uids)]))
+    named = f"bot-0000, bot-0001, bot-0002, bot-0003, bot-0004{more}"
 
-    assert list(protection_notes(found)) == [
-        'protected by "bot-*" (policy.protect): 7 users: bot-0, bot-1, bot-2, bot-3, bot-4 and 2 more'
+    assert list(protection_notes(guarded)) == [f'protected by "bot-*" (policy.protect): {number} users: {named}']
+    assert next(banned_notes(off, reactivates=True)).endswith(f"they are: {named}")
+    assert listed(uids) == named
+
+
+def test_the_forgotten_are_counted_and_not_named() -> None:
+    """Inside the source and outside apart."""
+    comparison = Comparison(
+        a_desired(a_row("ani"), a_row()), forgotten=lambda uids: [uid for uid in uids if uid in {"ani", "owl"}]
+    )
+    found = summed(feed(comparison, a_user(), a_user(uid="owl")).close(whole=True))
+
+    assert list(forgotten_notes(found)) == [
+        "1 users of the source were forgotten: they are left alone",
+        "1 users that CometChat has and the source has not were forgotten: they are left alone",
     ]
