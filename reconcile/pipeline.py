@@ -185,7 +185,13 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     due = made.count - made.header.counts["held"] - len(mode.settled)
     ledger.planned_with = sum(run.gate.sent.values())
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
-        Applier(made, hands, mode, lambda _change, _settled: tick(1)).run()
+        applier = Applier(made, hands, mode, lambda _change, _settled: tick(1))
+        try:
+            applier.run()
+        finally:
+            if applier.unwritten:
+                names = ", ".join(sorted(applier.unwritten))
+                ledger.notes.append(f"not written, because no answer of CometChat shows it: {names}")
 
 
 def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:

@@ -17,7 +17,7 @@ from reconcile.applying.switches import Switch, batches_of
 from reconcile.applying.upserts import DOUBTS, Upserter
 from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
-from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
+from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.pacing import hungry
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent
@@ -56,6 +56,7 @@ class Applier:
         self._lock = threading.Lock()
         self._rejections: tuple[str, int] = ("", 0)
         self.tally: Counter[str] = Counter()
+        self.unwritten: frozenset[str] = frozenset()  # the groups that changes went without: no answer shows them
 
     def run(self) -> None:
         """
@@ -283,6 +284,8 @@ class Applier:
             values = {name: change.desired.get(name) for name in named}
             self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
         with self._lock:
+            if settled.detail.startswith(UNPROVEN):
+                self.unwritten |= {name.split(".", 1)[0] for name in self._uncompared & set(change.fields)}
             self.tally[settled.outcome] += 1
             self._note_rejection(settled)
 

@@ -10,7 +10,7 @@ import structlog
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
 from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
-from reconcile.core.outcome import DID_NOT_STICK, Outcome, Settled
+from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent, sent_of
 from reconcile.core.upsert import (
@@ -239,11 +239,14 @@ class Upserter:
             # Taken and not kept: where the record moved all the same, it was by us.
             lost = f"{DID_NOT_STICK}: {', '.join(proof.differing)}"
             return Settled(Outcome.REJECTED, lost, record.moved_at)
-        unseen = _named(proof.unshown)
+        uncompared = [name for name in change.fields if name not in terms.compared]
+        # A user that is created is sent with all that is filled.
+        is_sent = change.action is Action.CREATE
+        unseen = _named([*proof.unshown, *(uncompared if is_sent else ())])
         detail = f"unconfirmed: no answer shows {unseen}" if unseen else ""
-        left_out = _named(name for name in change.fields if name not in terms.compared)
-        if left_out:
-            detail = f"unproven: {left_out} is not written, because no answer shows it"
+        if uncompared and not is_sent:
+            left_out = _named(uncompared)
+            detail = f"{UNPROVEN}: {left_out} is not written, because no answer shows it"
         left = fingerprint(record.values, terms.visible)
         return Settled(Outcome.APPLIED, detail, record.moved_at, left)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["DID_NOT_STICK", "Outcome", "PastChange", "Settled", "empty_tally"]
+__all__ = ["DID_NOT_STICK", "UNPROVEN", "Outcome", "PastChange", "Settled", "empty_tally"]
 
 
 DID_NOT_STICK = "did_not_stick"  # how the detail of a rejection begins that CometChat took and did not keep
+UNPROVEN = "unproven"  # how a detail begins where something is not written because no answer would show it
 
 
 class Outcome(StrEnum):

@@ -23,7 +23,7 @@ from reconcile.core.metadata import (
     with_value,
 )
 from reconcile.core.normal import HALF
-from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.outcome import UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
 from reconcile.core.users import Record, Values, as_json, fingerprint
 
@@ -81,7 +81,6 @@ class Terms:
     visible: tuple[str, ...]
     stuck: frozenset[str] = frozenset()
     seen: Values | None = None
-    metadata_proven: bool = True
     sent: bool = False
     more: bool = False
     expected: str | None = None
@@ -100,7 +99,7 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
     if look is None:
         return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
     if not set(change.fields) & set(terms.compared):
-        return Settled(Outcome.SKIPPED, "unproven: no answer shows the fields of this change")
+        return Settled(Outcome.SKIPPED, f"{UNPROVEN}: no answer shows the fields of this change")
     if not look.active:
         return Settled(Outcome.SKIPPED, "deactivated since the plan")
     return _decide_update(change, look, terms)
@@ -185,8 +184,6 @@ def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) 
         return Settled(
             Outcome.SKIPPED, "newer: changed in the directory after the export, and policy.newer is skip"
         )
-    if not terms.metadata_proven and managed_metadata(fields):
-        return Settled(Outcome.SKIPPED, "unproven: no answer shows metadata, so it cannot be written whole")
     blocked = [field for field in fields if (path := metadata_path(field)) and obstructed(look.metadata, path)]
     if blocked:
         # To write the inner key would take away a value that is not ours.

@@ -225,14 +225,6 @@ def test_fields_that_no_look_shows_are_not_written() -> None:
     assert (settled.outcome, settled.detail.split(":")[0]) == (Outcome.SKIPPED, "unproven")
 
 
-def test_metadata_is_not_written_where_no_answer_shows_it() -> None:
-    """Written whole from a look that hides it, foreign keys would be lost."""
-    change = a_change(fields=("metadata.a",), desired={"metadata.a": '"b"'})
-    terms = the_terms(compared=("metadata.a",), visible=("metadata.a",), metadata_proven=False)
-
-    assert told(decide(change, a_record(("metadata.a",)), terms)) == "skipped"
-
-
 def test_a_new_user_is_sent_with_what_is_filled() -> None:
     """Neither null nor an empty text ever goes out."""
     change = a_change(

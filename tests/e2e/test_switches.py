@@ -137,6 +137,26 @@ def test_tags_that_the_list_alone_shows_are_written_though_nobody_has_any(
     assert {uid: sandbox.users()[uid]["tags"] for uid in uids} == {uid: ["a", "b"] for uid in uids}
 
 
+def test_what_no_answer_would_show_is_left_out_and_said(
+    shell: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the update; the user that is created has been sent with it before anybody could know."""
+    monkeypatch.setattr("reconcile.applying.hands.PAUSE_S", 0.005)
+    sandbox.load_users([{"uid": "kiwi", "name": "Kiwi", "createdAt": 1_600_000_000}])
+    sandbox.switch(get_tags="hidden", list_tags="never", echo_tags="hidden")
+    shell.write("users.csv", "id,name,tags\nkea,Kea,a\nkiwi,Lime,a\n")
+    shell.write("empty.toml", "")
+    maps = (part for pair in ("uid=id", "name=name", "tags=tags") for part in ("--map", pair))
+    flags = (*maps, "--config", "empty.toml", "--source", "users.csv", "--set", "cometchat.app_id=demo")
+    result = shell("apply", "--yes", "--json", *flags)
+    told = shell.latest("changes.csv").read_text(encoding="utf-8")
+
+    assert (result.code, sandbox.users()["kiwi"]["name"]) == (0, "Lime"), result.out
+    assert "not written, because no answer of CometChat shows it: tags" in result.json["notes"]
+    assert told.count("unconfirmed: no answer shows tags") == 1
+    assert told.count("unproven: tags is not written, because no answer shows it") == 1
+
+
 def test_tags_are_written_though_the_look_after_the_first_write_of_some_lags(
     shell: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
