@@ -15,6 +15,7 @@ from reconcile.applying.confirming import Confirmations
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
 from reconcile.applying.switches import Switch, batches_of
 from reconcile.applying.upserts import DOUBTS, Upserter
+from reconcile.core.actual import managed_groups
 from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
@@ -285,7 +286,7 @@ class Applier:
             self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
         with self._lock:
             if settled.detail.startswith(UNPROVEN):
-                self.unwritten |= {name.split(".", 1)[0] for name in self._uncompared & set(change.fields)}
+                self.unwritten |= managed_groups(self._uncompared & set(change.fields))
             self.tally[settled.outcome] += 1
             self._note_rejection(settled)
 

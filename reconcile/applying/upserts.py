@@ -9,6 +9,7 @@ import structlog
 
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
+from reconcile.core.actual import managed_groups
 from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
@@ -184,7 +185,7 @@ class Upserter:
         proof = verify(fields, change.desired, write.echo, self._directory.shows("echo"))
         record: Record | None = write.echo
         if not proof.holds or (terms.more and not self._is_whole(terms)):
-            if self._is_only_unseen(write, proof, terms) and self._may_wait(_groups(proof.unshown)):
+            if self._is_only_unseen(write, proof, terms) and self._may_wait(managed_groups(proof.unshown)):
                 return msgspec.structs.replace(write.sent, fields=proof.unshown), None
             record, proof = self._prove_by_look(change, write.sent)
         if record is not None and proof.differing:
@@ -252,8 +253,7 @@ class Upserter:
 
     def _is_whole(self, terms: Terms) -> bool:
         """Whether the answer to a write shows all that is managed, so that it can stand for a look."""
-        groups = {name.split(".", 1)[0] for name in terms.compared}
-        return groups & {"tags", "metadata"} <= self._directory.shows("echo")
+        return managed_groups(terms.compared) <= self._directory.shows("echo")
 
     def _prove_by_look(self, change: Change, sent: Sent) -> tuple[Record | None, Verification]:
         """Compare with a look that does not lag behind the write, as far as the look's date tells."""
@@ -300,12 +300,8 @@ def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
     return settled
 
 
-def _groups(fields: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.split(".", 1)[0] for name in fields)
-
-
 def _named(fields: Iterable[str]) -> str:
-    return ", ".join(sorted(_groups(fields)))
+    return ", ".join(sorted(managed_groups(fields)))
 
 
 def short(error: DirectoryError) -> str:
