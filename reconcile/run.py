@@ -259,7 +259,7 @@ def open_run(
     app = settings.cometchat
     with ExitStack() as stack:
         stack.enter_context(hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), run_id))
-        state = _open_state(run_dir, settings, options)
+        state = _open_state(run_dir, settings, options, world)
         stack.callback(state.close)
         if options.redact:
             name_nobody(Redactor(state.salt()).mark)
@@ -336,14 +336,14 @@ def reading(settings: Settings, world: World) -> Iterator[tuple[Client, Gate]]:
         client.close()
 
 
-def _open_state(run_dir: Path, settings: Settings, options: Options) -> State:
+def _open_state(run_dir: Path, settings: Settings, options: Options, world: World) -> State:
     path = run_dir / "state.sqlite"
     if options.require_state and not (path.exists() and path.stat().st_size):
         raise SettingsError(
             f"there is no state file in {run_dir}, and --require-state asks for one",
             hint="mount the run directory of the last run, or leave the flag out for a first run",
         )
-    state = State(path, settings.cometchat.app_id)
+    state = State(path, settings.cometchat.app_id, lambda: world.now().timestamp())
     if state.is_new:
         log.warning("state.new", hint="no shrink guard, undo or resume reaches back before this run")
     return state

@@ -31,9 +31,13 @@ CREATE TABLE never_sticks (
 CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) WITHOUT ROWID;
 """
 
-# Made where it is missing: a version that does not know it looks at the same users one by one.
+# Made where they are missing; a version that does not know them works without: `answered` (it looks at the same users
+# one by one) and `intent_times` (when an intent was recorded, unix seconds of this machine's clock).
 ADDED = """
 CREATE TABLE IF NOT EXISTS answered (
     run_id TEXT NOT NULL, uid TEXT NOT NULL, seq INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, uid, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intent_times (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (run_id, seq)
 ) WITHOUT ROWID;
 """

@@ -11,7 +11,7 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ _GROUP = 50  # operations in one commit: measured, more gain little
 class State(StateReader):
     """The state file, to write. One process at a time: the run's locks see to that."""
 
-    def __init__(self, path: Path, app_id: str) -> None:
+    def __init__(self, path: Path, app_id: str, now: Callable[[], float] | None = None) -> None:
         """
-        Open the state file, made where it is missing.
+        Open the state file, made where it is missing. `now` gives the time of an intent, in unix seconds.
 
         Raises: SettingsError when it belongs to another app or to a newer version; StateError.
         """
         super().__init__(path)
+        self._now = now or (lambda: 0.0)
         self.is_new = not (path.exists() and path.stat().st_size)
         try:
             self._connection = self._open(path)
@@ -113,9 +114,11 @@ class State(StateReader):
         Record what is about to be sent, durably: the fields to write, as they are and as they are to be
         (None: what the change says).
 
-        A second try of the same change keeps what stood there before the first.
+        A second try of the same change keeps what stood there before the first, and the time of the first.
         Raises: StateError; then nothing may be sent.
         """
+        row = (run_id, change.seq, int(self._now()))
+        self._put("INSERT OR IGNORE INTO intent_times VALUES (?, ?, ?)", row, durable=False)
         self._put(
             "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
