@@ -5,45 +5,28 @@ A limit that holds for one run only is no limit: many small runs pass where one 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, PastChange
 from reconcile.core.plan import Action
+from reconcile.core.written import Written
 
-__all__ = ["Others", "Recent", "Written", "arrays_of", "id_at", "is_counted", "others", "recent_users", "taken_back", "time_in_id"]
+__all__ = [
+    "Others",
+    "Recent",
+    "arrays_of",
+    "is_counted",
+    "others",
+    "recent_users",
+    "taken_back",
+    ,
+]
 
 Recent = dict[str, dict[GuardClass, pa.Array]]  # by window as written in the settings: the users of each class
 Others = dict[str, dict[GuardClass, int]]  # the same, as numbers of users that the plan at hand does not have
-
-_IN_ID = "%Y%m%dT%H%M%SZ"
-
-
-class Written(msgspec.Struct, frozen=True):
-    """A change that a run applied. `at` is when it was recorded, in unix seconds."""
-
-    run_id: str
-    seq: int
-    uid: str
-    guard_class: GuardClass
-    at: int
-
-
-def id_at(unix_s: float) -> str:
-    """Give what the ids of runs begin with that start at this time."""
-    return f"{datetime.fromtimestamp(max(unix_s, 0), UTC):{_IN_ID}}"
-
-
-def time_in_id(run_id: str) -> int | None:
-    """Give the time that a run's id begins with, in unix seconds; None where it begins with none."""
-    try:
-        return int(datetime.strptime(run_id.partition("-")[0], _IN_ID).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        return None
 
 
 def recent_users(written: Iterable[Written], windows: Sequence[tuple[str, float]], now: float) -> Recent:
@@ -100,7 +83,9 @@ def is_counted(run_id: str, undoes: Mapping[str, str]) -> bool:
     return len(seen) % 2 == 1
 
 
-def taken_back(changes: Mapping[str, Sequence[PastChange]], undoes: Mapping[str, str]) -> frozenset[tuple[str, int]]:
+def taken_back(
+    changes: Mapping[str, Sequence[PastChange]], undoes: Mapping[str, str]
+) -> frozenset[tuple[str, int]]:
     """
     Give the changes (run, number) that a later undo took back, where that undo was not taken back itself.
 

@@ -32,4 +32,6 @@ def waived(options: Mapping[str, object]) -> frozenset[tuple[str, str]]:
     released = options.get("release")
     classes = released if isinstance(released, Mapping) else {}
     flags = {name for name, given in options.items() if given and (name == "yes" or name.startswith("accept_"))}
-    return frozenset({*(("release", f"{kind}={number}") for kind, number in classes.items()), *((name, "") for name in flags)})
+    return frozenset(
+        {*(("release", f"{kind}={number}") for kind, number in classes.items()), *((name, "") for name in flags)}
+    )

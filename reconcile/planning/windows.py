@@ -6,7 +6,8 @@ import msgspec
 
 from reconcile.core.guards import GuardClass, judge_again
 from reconcile.core.plan import PlanHeader
-from reconcile.core.recent import Others, Recent, Written, arrays_of, is_counted, others, recent_users, taken_back
+from reconcile.core.recent import Others, Recent, arrays_of, is_counted, others, recent_users, taken_back
+from reconcile.core.written import Written
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile
@@ -18,7 +19,9 @@ _MIGRATION = GuardClass.CREATE
 
 def recent(run: Run) -> Recent:
     """Give the users that earlier runs changed, by window of the settings and by class."""
-    windows = sorted(((words, seconds_of(words) or 0.0) for words in run.settings.guards.window), key=lambda w: w[1])
+    windows = sorted(
+        ((words, seconds_of(words) or 0.0) for words in run.settings.guards.window), key=lambda w: w[1]
+    )
     if not windows:
         return {}
     now = run.world.now().timestamp()

@@ -17,12 +17,12 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import RawObject
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, decoded
-from reconcile.core.recent import Written, id_at, time_in_id
 from reconcile.core.report import Report
 from reconcile.core.sent import Sent
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.core.waivers import Waiver
+from reconcile.core.written import Written, id_at, time_in_id
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
