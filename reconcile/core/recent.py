@@ -22,7 +22,6 @@ __all__ = [
     "others",
     "recent_users",
     "taken_back",
-    ,
 ]
 
 Recent = dict[str, dict[GuardClass, pa.Array]]  # by window as written in the settings: the users of each class

@@ -210,8 +210,8 @@ def test_changes_of_an_older_version_count_by_the_start_of_their_run(nights: Nig
     sql(nights, "DELETE FROM intent_times")
     held = night(nights, *range(1, 13), code=5)
     old = "20200101T000000Z-" + first["run_id"][-4:]
-    for table in ("intents", "outcomes"):
-        sql(nights, f"UPDATE {table} SET run_id = ? WHERE run_id = ?", old, first["run_id"])
+    sql(nights, "UPDATE intents SET run_id = ? WHERE run_id = ?", old, first["run_id"])
+    sql(nights, "UPDATE outcomes SET run_id = ? WHERE run_id = ?", old, first["run_id"])
 
     assert held["guards"]["role_change"]["recent"] == {"20h": 8}
     assert night(nights, *range(1, 13))["outcomes"]["applied"] == 4
@@ -235,7 +235,7 @@ def test_who_released_and_accepted_is_kept_and_shown(nights: Nights) -> None:
     assert all("(uid " in row["by"] and row["at"] for row in released["waivers"])
     assert all("role_change=4" in words.replace("\\", "") and "(uid " in words for words in shown.values())
     assert f"{released['run_id']}: --accept-source, --release role_change=4 by " in " ".join(listed.split())
-    assert [run["waivers"] for run in document["runs"]][0] == released["waivers"]
+    assert document["runs"][0]["waivers"] == released["waivers"]
 
 
 def test_a_redacted_report_does_not_name_who_let_something_pass(nights: Nights) -> None:
