@@ -159,6 +159,7 @@ class Ledger:
             unmanaged_users=self.unmanaged_users,
             usage=run.gate.usage(),
             redacted=run.options.redact,
+            waivers=run.state.waivers(run.id),
         )
 
     def _outcomes(self, run: Run) -> dict[str, int]:

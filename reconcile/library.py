@@ -176,6 +176,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
         expect_rows=expect_rows,
         require_state=require_state,
         since=since,
+        yes=True,
     )
     given = _settings(config, settings, environ)
     stage = Stage(Step.PLANNING)

@@ -138,7 +138,13 @@ def impossible(settings: Settings) -> Problems:
         ("limits.deadline", limits.deadline),
     ):
         problems += _refusal(lambda text=text: seconds_of(text), name)  # type: ignore[misc]
-    return problems
+    return problems + _window_problems(settings.guards.window)
+
+
+def _window_problems(windows: tuple[str, ...]) -> Problems:
+    remedy = 'for example ["20h", "7d"]; [] for limits that hold for each run alone'
+    wrong = [words for words in windows if _refusal(lambda words=words: seconds_of(words), "") or words == "none"]  # type: ignore[misc]
+    return [(f"guards.window has {words!r}, which is not a duration", remedy) for words in wrong]
 
 
 def _since_problems(since: Since) -> Problems:

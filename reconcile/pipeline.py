@@ -23,6 +23,7 @@ from reconcile.planning import (
     DECLARED,
     adopt_plan,
     check_target,
+    keep_uncounted,
     make_plan,
     plan_retry,
     plan_undo,
@@ -131,7 +132,7 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
     if new and not run.options.accept_mapping:
         waiver = "; or, without a look: --accept-mapping" if run.command == "apply" else ""
         raise ReviewNeeded(
-            f"mapping or policy changed since the last run that wrote: {'; '.join(new)}",
+            f"mapping, source or policy changed since the last run that wrote: {'; '.join(new)}",
             hint=f"look at the plan, then: reconcile apply {run.id}{waiver}",
         )
 
@@ -143,6 +144,8 @@ def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
         # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
         declined.exit_code = run.stop.code or declined.exit_code
         raise declined
+    if made.count and not run.options.yes:
+        run.waive([("answered", "")])
 
 
 def _agrees(made: PlanFile, limit: int | None, confirm: Confirm) -> bool:
@@ -171,6 +174,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     run.interrupts.be_patient()
     run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
     _remember(run, made, exact=exact)
+    keep_uncounted(run, made.header)
     mode = _mode(run, made, exact=exact)
     hands = Hands(
         run_id=run.id,

@@ -4,14 +4,16 @@ One run: its id, its place, its locks, and the open connections that its stages 
 Everything that is opened here is closed here. Clock, randomness and identity come in with the `World`.
 """
 
+import os
+import pwd
 import resource
 import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +30,7 @@ from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
+from reconcile.core.waivers import Waiver, waived
 from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
 from reconcile.keys import api_key
@@ -59,6 +62,7 @@ PARTITIONS = (
     "partitions"  # under which the state file remembers the stores that runs have put some in, a line each
 )
 _LAST, _STEP = 0xFFFF, 0x800  # of the four digits of a run's id, and how far two of one second lie apart at most
+_LOGIN = 64  # characters of a login name that are kept
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
 
 
@@ -71,11 +75,23 @@ class World:
     random: Random
     environ: Mapping[str, str]
     patience: Patience
+    login: str = "unknown"  # the system user that the process runs as, for the record of who let something pass
 
 
 def real_world(environ: Mapping[str, str]) -> World:
     """Give the real clocks and dice."""
-    return World(time.monotonic, lambda: datetime.now(UTC), SystemRandom(), environ, PATIENCE)  # noqa: TID251 - the one place
+    now = lambda: datetime.now(UTC)  # noqa: E731, TID251 - the one place
+    return World(time.monotonic, now, SystemRandom(), environ, PATIENCE, login_of(os.getuid(), environ))
+
+
+def login_of(number: int, environ: Mapping[str, str]) -> str:
+    """Name the system user of this number, and beside it the one that called `sudo`."""
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = "no name"  # as in many containers
+    by_sudo = "".join(filter(str.isprintable, environ.get("SUDO_USER", "")))[:_LOGIN]
+    return f"{name} (uid {number})" + (f", by sudo from {by_sudo}" if by_sudo else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,7 @@ class Options:
     require_state: bool = False
     since: str | None = None  # read only what changed since then; empty: since the watermark
     redact: bool = False
+    yes: bool = False  # nobody is asked
 
 
 class Step(StrEnum):
@@ -158,6 +175,12 @@ class Run:
     reached: Stage
     scratch: ExitStack
     timing: dict[str, float] = field(default_factory=dict)
+
+    def waive(self, given: Iterable[tuple[str, str]]) -> None:
+        """Note durably what a person lets pass in this run (what, value), and as which system user."""
+        found = tuple(Waiver(what, value, self.world.login, self.today()) for what, value in sorted(given))
+        if found:
+            self.state.waive(self.id, found)
 
     def reach(self, stage: Stage) -> None:
         """Note durably how far the run has come, for whoever has to finish it."""
@@ -295,9 +318,14 @@ def open_run(
             stack.enter_context(ExitStack()),
         )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
+        given = waived(asdict(options))
         if again is None:
             row = RunRow(run_id, command, str(stage), started.isoformat())
             state.begin(row, settings=_recorded(settings, options), version=__version__)
+        else:
+            # What the run was started with was said by whoever started it.
+            given -= waived(asdict(as_recorded(state.settings_of(run_id), settings)[1]))
+        run.waive(given)
         yield run
 
 

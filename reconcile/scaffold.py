@@ -351,6 +351,7 @@ max_quarantined = { percent = 5, floor = 20 }   # and one with more rows than bo
 max_emptied = { percent = 20, floor = 20 }      # and one where a mapped column lost its values in more rows than both
 max_changed = { percent = 50, floor = 1000 }    # and one that has more users than both otherwise than last time
 sentinels = []             # and one that lacks one of these uids<sentinel>
+window = ["20h"]           # the limits of classes hold over what was applied in this time, too; [] for each run alone
 
 [limits]
 core_per_minute = "auto"   # learnt from CometChat's answers

@@ -28,6 +28,8 @@ __all__ = ["MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "ru
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
 
 MOST_PARTITIONS = 500  # a file of each is open when the plan is written; most systems allow a process a thousand
+# What of [source] says where an export is and how it is read, and not which rows are meant.
+_HOW_IT_IS_READ = frozenset({"location", "delimiter", "encoding", "as_of", "timeout"})
 MAPPABLE = ("uid", *PROFILE_TEXT, "role", "tags")
 
 
@@ -210,6 +212,7 @@ class Guards(msgspec.Struct, frozen=True):
     max_emptied: RowShare = RowShare(20)
     max_changed: RowShare = RowShare(50, 1000)
     sentinels: tuple[str, ...] = ()
+    window: tuple[str, ...] = ("20h",)
 
     @property
     def changes(self) -> dict[GuardClass, ChangeGuard]:
@@ -276,12 +279,22 @@ class Settings(msgspec.Struct, frozen=True):
     file: str = ""
 
     def declared(self, mapping: Mapping) -> dict[str, str]:
-        """Say in words, by key, how plans are made: the mapping, and what of the policy bears on a plan."""
+        """Say in words, by key, how plans are made: the mapping, and what of source and policy bears on a plan."""
+        return {f"fields.{name}": words for name, words in mapping.words.items()} | self.chosen
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """
+        Say in words, by key, what of policy and source bears on a plan; of the source as digests: a query may name users.
+
+        Not the file's name: exports bear dates.
+        """
         policy = msgspec.to_builtins(self.policy, str_keys=True)
-        policy.pop("plan_max_age")
+        source = msgspec.to_builtins(self.source, str_keys=True)
+        source["since.query"] = source.pop("since")["query"]
         return {
-            **{f"fields.{name}": words for name, words in mapping.words.items()},
-            **{f"policy.{name}": str(value) for name, value in policy.items()},
+            **{f"policy.{name}": str(value) for name, value in policy.items() if name != "plan_max_age"},
+            **{f"source.{name}": _digest(value) for name, value in source.items() if name not in _HOW_IT_IS_READ},
         }
 
     @property
@@ -306,10 +319,11 @@ class Settings(msgspec.Struct, frozen=True):
             "roles": self.roles,
             "policy": self.policy,
         }
-        return {
-            name: sha256(msgspec.json.encode(section, order="deterministic")).hexdigest()[:16]
-            for name, section in sections.items()
-        }
+        return {name: _digest(section) for name, section in sections.items()}
+
+
+def _digest(value: object) -> str:
+    return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

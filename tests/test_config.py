@@ -144,7 +144,7 @@ def test_every_default_is_that_of_the_design(section: str, key: str) -> None:
 
 
 def test_there_is_no_key_that_the_design_does_not_know() -> None:
-    """But for the files of key and certificates, the guard of emptied columns, and who is told, which were added later."""
+    """But for the files of key and certificates, the guard of emptied columns, the window of the limits, and who is told, which were added later."""
     settings = load(Flags(), {})
     known = {
         (section.name, key)
@@ -159,6 +159,7 @@ def test_there_is_no_key_that_the_design_does_not_know() -> None:
         ("cometchat", "ca_file"),
         ("guards", "max_emptied"),
         ("guards", "max_changed"),
+        ("guards", "window"),
         *(("notify", key) for key in settings.notify.__struct_fields__),
     }
 

@@ -28,7 +28,7 @@ __all__ = ["command"]
 @partition_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
-@click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping or policy without a review.")
+@click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping, query or policy without a review.")
 @since_option
 @release_option
 @output_options
@@ -55,6 +55,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         require_state=given.pop("require_state"),
         since=given.pop("since"),
         redact=given.pop("redact"),
+        yes=yes,
     )
     stage = Stage(Step.PLANNING)
     if run_id is not None:

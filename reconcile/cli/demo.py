@@ -45,7 +45,7 @@ def command(*, run_dir: str, quiet: bool) -> int:
             "given": {"as_json": False, "quiet": quiet},
             "environ": {**environment(), "COMETCHAT_API_KEY": sandbox.api_key, "COMETCHAT_API_KEY_FILE": ""},
         }
-        code = run_and_tell("apply", settings, Options(), body, **rest)
+        code = run_and_tell("apply", settings, Options(yes=True), body, **rest)
         if code:
             return code
         say("\nAnd once more, to see that nothing is left to do:\n")

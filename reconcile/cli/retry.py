@@ -33,6 +33,7 @@ def command(*, run_id: str, yes: bool, **given: Any) -> int:
         expect_rows=given.pop("expect_rows"),
         require_state=given.pop("require_state"),
         redact=given.pop("redact"),
+        yes=yes,
     )
     return run_and_tell(
         "retry",

@@ -35,7 +35,7 @@ def command(*, run_id: str, yes: bool, redact: bool, **given: Any) -> int:
     return run_and_tell(
         "undo",
         settings,
-        Options(redact=redact),
+        Options(redact=redact, yes=yes),
         lambda run: pipeline.apply(run, confirm),
         stage=Stage(Step.UNDOING, run_id),
         given=given,

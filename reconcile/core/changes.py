@@ -7,17 +7,22 @@ give the same changes, in whatever order the source or the directory came.
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
 
+from reconcile.core.cells import arrow
 from reconcile.core.findings import Difference, Differences, Findings
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
 
-__all__ = ["class_counts", "list_changes", "without_stuck"]
+__all__ = ["class_counts", "class_users", "list_changes", "without_stuck"]
+
+Mask = npt.NDArray[np.bool_]
 
 
 def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
@@ -26,23 +31,21 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
 
     `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
     """
-    drifted = findings.drifted_rows
-    if not policy.update_newer:
-        drifted = drifted[~drifted["newer"].to_numpy(dtype=bool)]
-    counts = _drift_counts(drifted, findings.fields)
-    if policy.reactivate:
-        off = findings.deactivated_rows
-        is_ours = off["uid"].isin(ours).to_numpy(dtype=bool)
-        counts[GuardClass.REACTIVATE] = int(is_ours.sum())
-        if policy.reactivate_foreign:
-            counts[GuardClass.REACTIVATE_FOREIGN] = int((~is_ours).sum())
-        off = off if policy.reactivate_foreign else off[is_ours]
-        for kind, number in _drift_counts(off, findings.fields).items():
-            counts[kind] += number
-    counts[GuardClass.CREATE] = len(findings.missing_rows)
-    unmanaged = findings.unmanaged_rows["newer"].to_numpy(dtype=bool)
-    counts[GuardClass.DEACTIVATE] = int((~unmanaged).sum()) if policy.deactivate_unmanaged else 0
+    counts: dict[GuardClass, int] = {}
+    for kind, _, is_due in _members(findings, policy, ours):
+        counts[kind] = counts.get(kind, 0) + int(is_due.sum())
     return counts
+
+
+def class_users(
+    findings: Findings, policy: PlanPolicy, ours: frozenset[str], kinds: Collection[GuardClass]
+) -> dict[GuardClass, pa.Array]:
+    """Give the uids that the changes of these classes are about; each is in a class once."""
+    pieces: dict[GuardClass, list[pa.Array]] = {}
+    for kind, rows, is_due in _members(findings, policy, ours):
+        if kind in kinds:
+            pieces.setdefault(kind, []).append(arrow(rows["uid"][is_due]).cast(pa.string()))
+    return {kind: pa.concat_arrays(uids) for kind, uids in pieces.items()}
 
 
 def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
@@ -65,19 +68,44 @@ def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -
     return replace(findings, drifted_rows=changed), count
 
 
-def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
-    counts = {GuardClass.UPDATE: 0, GuardClass.ROLE_CHANGE: 0, GuardClass.CLEAR: 0}
-    sets, clears = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+def _members(
+    findings: Findings, policy: PlanPolicy, ours: frozenset[str]
+) -> Iterator[tuple[GuardClass, pd.DataFrame, Mask]]:
+    """Give the rows in which the users of a class are, and which rows these are. A class may come twice."""
+    drifted, off, missing = findings.drifted_rows, findings.deactivated_rows, findings.missing_rows
+    is_due = ~_is_newer(drifted) if not policy.update_newer else np.ones(len(drifted), dtype=bool)
+    yield from _drifting(drifted, is_due, findings.fields)
+    if policy.reactivate:
+        is_ours: Mask = off["uid"].isin(ours).to_numpy(dtype=bool)
+        yield GuardClass.REACTIVATE, off, is_ours
+        if policy.reactivate_foreign:
+            yield GuardClass.REACTIVATE_FOREIGN, off, ~is_ours
+        is_due = np.ones(len(off), dtype=bool) if policy.reactivate_foreign else is_ours
+        yield from _drifting(off, is_due, findings.fields)
+    yield GuardClass.CREATE, missing, np.ones(len(missing), dtype=bool)
+    leaving = ~_is_newer(findings.unmanaged_rows) & policy.deactivate_unmanaged
+    yield GuardClass.DEACTIVATE, findings.unmanaged_rows, leaving
+
+
+def _drifting(
+    rows: pd.DataFrame, is_due: Mask, fields: tuple[str, ...]
+) -> Iterator[tuple[GuardClass, pd.DataFrame, Mask]]:
+    roles, sets, clears = (np.zeros(len(rows), dtype=bool) for _ in range(3))
     for field in fields:
-        changed = rows[f"differs {field}"].to_numpy(dtype=bool)
+        changed = rows[f"differs {field}"].to_numpy(dtype=bool) & is_due
         filled = rows[field].notna().to_numpy(dtype=bool)
         if field == "role":
-            counts[GuardClass.ROLE_CHANGE] = int(changed.sum())
+            roles = changed
         else:
             sets |= changed & filled
             clears |= changed & ~filled
-    counts[GuardClass.UPDATE], counts[GuardClass.CLEAR] = int(sets.sum()), int(clears.sum())
-    return counts
+    yield GuardClass.UPDATE, rows, sets
+    yield GuardClass.ROLE_CHANGE, rows, roles
+    yield GuardClass.CLEAR, rows, clears
+
+
+def _is_newer(rows: pd.DataFrame) -> Mask:
+    return rows["newer"].to_numpy(dtype=bool)
 
 
 def list_changes(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:

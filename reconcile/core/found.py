@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import class_counts, without_stuck
+from reconcile.core.changes import class_counts, class_users, without_stuck
 from reconcile.core.findings import Counts, Findings
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import PlanPolicy
+from reconcile.core.recent import Others, Recent, others
 
 __all__ = ["Decided", "Found", "Named", "conclude", "merged"]
 
@@ -32,18 +33,23 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What decides which findings become changes: the policy, whom our own runs switched off, what never sticks."""
+    """
+    What decides which findings become changes: the policy, whom our own runs switched off, what never sticks.
+
+    `recent` are the users that earlier runs changed: the guards count them beside those of the plan.
+    """
 
     policy: PlanPolicy = PlanPolicy()
     ours: frozenset[str] = frozenset()
     stuck: frozenset[tuple[str, str, str]] = frozenset()
+    recent: Recent = {}
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
     The numbers of the comparison, and beside them: `classes`, the changes of each class that are planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
     each pattern protects, those switched off by another hand (`banned`), and with their roles those whose role
-    somebody changed after the export (`bought`).
+    somebody changed after the export (`bought`). `others` counts the recent users that this plan does not have.
     """
 
     counts: Counts
@@ -53,6 +59,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     protected: dict[str, Named]
     banned: Named
     bought: Named
+    others: Others = {}
 
 
 def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
@@ -67,8 +74,14 @@ def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
         protected={pattern: Named.of(uids) for pattern, uids in findings.protected_by.items()},
         banned=Named.of(off[~off.isin(decided.ours).to_numpy(dtype=bool)].tolist()),
         bought=Named.of(_bought(findings)),
+        others=_others(findings, decided),
     )
     return findings, found
+
+
+def _others(findings: Findings, decided: Decided) -> Others:
+    kinds = {kind for classes in decided.recent.values() for kind in classes}
+    return others(decided.recent, class_users(findings, decided.policy, decided.ours, kinds))
 
 
 def _bought(findings: Findings) -> list[str]:

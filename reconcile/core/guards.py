@@ -14,6 +14,7 @@ __all__ = [
     "ChangeGuard",
     "GuardClass",
     "GuardVerdict",
+    "judge_again",
     "judge_changes",
     "passing_limit",
 ]
@@ -69,6 +70,7 @@ class GuardVerdict(msgspec.Struct, frozen=True):
     What one guard measured. `limit` is the largest number that passes; `base` None is "not known".
 
     `release` says how to let the class pass once a person has looked; empty where nothing is held.
+    `recent` holds, by window of time, how many other users earlier runs changed in this way; only where there were any.
     """
 
     guard: str
@@ -78,6 +80,7 @@ class GuardVerdict(msgspec.Struct, frozen=True):
     verdict: str
     release: str = ""
     because: str = ""
+    recent: dict[str, int] = {}
 
     @property
     def is_held(self) -> bool:
@@ -103,12 +106,14 @@ def judge_changes(
     *,
     run_id: str,
     withheld: Mapping[GuardClass, str] | None = None,
+    others: Mapping[str, Mapping[GuardClass, int]] | None = None,
 ) -> tuple[GuardVerdict, ...]:
     """
     Judge every class of changes.
 
-    `withheld` classes are held whatever their number, with the reason. A class without a change always
-    passes.
+    `withheld` classes are held whatever their number, with the reason. `others` are, by window of time and class, the
+    users that earlier runs changed and this plan does not: together with those of the plan they have to be within the
+    limit. A class without a change always passes.
     """
     verdicts = []
     for kind in GuardClass:
@@ -117,9 +122,39 @@ def judge_changes(
         is_migration = kind is GuardClass.CREATE and base == 0
         limit = None if is_migration else passing_limit(base, guards[kind])
         because = (withheld or {}).get(kind, "") if measured else ""
-        if limit is not None and measured > limit:
-            because = because or f"{measured} is over the limit of {limit}"
-        verdict = "held" if because else "pass"
-        release = f"reconcile apply {run_id} --release {kind}={measured}" if verdict == "held" else ""
-        verdicts.append(GuardVerdict(kind, measured, base, limit, verdict, release, because))
+        verdict = GuardVerdict(kind, measured, base, limit, "held" if because else "pass", because=because)
+        verdicts.append(judge_again(verdict, others or {}, run_id=run_id))
     return tuple(verdicts)
+
+
+def judge_again(
+    verdict: GuardVerdict, others: Mapping[str, Mapping[GuardClass, int]], *, run_id: str
+) -> GuardVerdict:
+    """Hold a class that is over its limit with what earlier runs changed; one that is held or released stays so."""
+    kind, measured, limit = GuardClass(verdict.guard), verdict.measured, verdict.limit
+    recent = {} if limit is None else _beside(measured, others, kind)
+    why = _why_over(measured, limit, recent) if limit is not None and verdict.verdict == "pass" else ""
+    is_held = verdict.is_held or bool(why)
+    release = verdict.release or f"reconcile apply {run_id} --release {kind}={measured}"
+    return msgspec.structs.replace(
+        verdict,
+        verdict="held" if is_held else verdict.verdict,
+        release=release if is_held else "",
+        because=why or verdict.because,
+        recent=recent,
+    )
+
+
+def _beside(measured: int, others: Mapping[str, Mapping[GuardClass, int]], kind: GuardClass) -> dict[str, int]:
+    found = {window: classes.get(kind, 0) for window, classes in others.items()} if measured else {}
+    return {window: number for window, number in found.items() if number}
+
+
+def _why_over(measured: int, limit: int, recent: Mapping[str, int]) -> str:
+    if measured > limit:
+        return f"{measured} is over the limit of {limit}"
+    for window, number in recent.items():
+        if measured + number > limit:
+            both = f"{measured} in this plan and {number} others in the last {window}"
+            return f"{both}: {measured + number} users, over the limit of {limit}"
+    return ""

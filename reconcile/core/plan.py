@@ -18,6 +18,7 @@ __all__ = [
     "Action",
     "Change",
     "Forecast",
+    "Head",
     "PlanHeader",
     "PlanPolicy",
     "PlanSource",
@@ -192,11 +193,12 @@ class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True)
     source_row: int | None = None
 
 
-class Head(msgspec.Struct):
-    """The part of a line that says whose it is."""
+class Head(msgspec.Struct, rename={"guard_class": "class"}):
+    """The part of a line that says whose it is, and of what kind."""
 
     uid: str
     action: Action
+    guard_class: GuardClass
 
 
 _LINE = msgspec.json.Decoder(_Line)

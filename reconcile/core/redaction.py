@@ -77,6 +77,9 @@ class Redactor:
             error=report.error
             and {"message": f"the reason is {_LEFT_OUT}", "hint": command_in(report.error["hint"])},
             unmanaged_users=tuple(self.mark("user", uid) for uid in report.unmanaged_users),
+            waivers=tuple(
+                msgspec.structs.replace(waiver, by=self.mark("login", waiver.by)) for waiver in report.waivers
+            ),
             redacted=True,
         )
 

@@ -13,6 +13,7 @@ import msgspec
 
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.usage import Usage
+from reconcile.core.waivers import Waiver
 from reconcile.errors import ExitCode, foremost
 
 __all__ = [
@@ -109,7 +110,12 @@ class RequestCounts(msgspec.Struct, frozen=True):
 
 
 class GuardLine(msgspec.Struct, frozen=True):
-    """One guard as the report shows it."""
+    """
+    One guard as the report shows it.
+
+    `recent` holds, by window of time, how many other users earlier runs changed in this way: they count with those of
+    the plan.
+    """
 
     measured: int | None
     base: int | None
@@ -117,6 +123,7 @@ class GuardLine(msgspec.Struct, frozen=True):
     verdict: str
     release: str
     because: str = ""
+    recent: dict[str, int] = {}
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -124,7 +131,7 @@ class Report(msgspec.Struct, frozen=True):
     All that a run has to say, in the order of its JSON.
 
     `unmanaged_users` are the first uids of the unmanaged, by name; `usage` is None where nothing was sent; `redacted`
-    says that the files of this run name nobody.
+    says that the files of this run name nobody; `waivers` are what a person released, accepted or agreed to.
     """
 
     run_id: str
@@ -152,6 +159,7 @@ class Report(msgspec.Struct, frozen=True):
     unmanaged_users: tuple[str, ...] = ()
     usage: Usage | None = None
     redacted: bool = False
+    waivers: tuple[Waiver, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -170,7 +178,10 @@ def command_in(sentence: str) -> str:
 
 def guard_lines(verdicts: tuple[GuardVerdict, ...]) -> dict[str, GuardLine]:
     """Key the verdicts by guard for the report."""
-    return {v.guard: GuardLine(v.measured, v.base, v.limit, v.verdict, v.release, v.because) for v in verdicts}
+    return {
+        v.guard: GuardLine(v.measured, v.base, v.limit, v.verdict, v.release, v.because, v.recent)
+        for v in verdicts
+    }
 
 
 def broken_laws(

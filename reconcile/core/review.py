@@ -10,24 +10,46 @@ from reconcile.core.plan import PlanHeader
 
 __all__ = ["Declared", "novelties", "premature", "refusals", "release", "released"]
 
+_SOURCE = "source."
 _FOREIGN = GuardClass.REACTIVATE_FOREIGN
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """The mapping and the policy, in words by key, of the last run that wrote."""
+    """The mapping, the source and the policy, in words by key, of the last run that wrote; of the source as digests."""
 
     run_id: str
     words: dict[str, str]
 
 
-def novelties(declared: Mapping[str, str], last: Declared | None) -> list[str]:
-    """Say where mapping and policy differ from those of the last run that wrote; nothing where none did."""
-    before = declared if last is None else last.words
+def novelties(declared: Mapping[str, str], last: Declared | None, defaults: Mapping[str, str]) -> list[str]:
+    """
+    Say where mapping, source and policy differ from those of the last run that wrote; nothing where none did.
+
+    A key that one side lacks counts as its default, so that an upgrade alone changes nothing. `defaults` are those of
+    this version.
+    """
+    if last is None:
+        return []
+    now, before = _filled(declared, defaults), _filled(last.words, defaults)
+    keys = sorted(now.keys() | before.keys())
+    if not (_names_source(declared) and _names_source(last.words)):
+        # Older versions did not record the source: what it was is not known, and most likely the same.
+        keys = [key for key in keys if not key.startswith(_SOURCE)]
     return [
-        f"{key} is {declared.get(key, 'not set')}, and was {before.get(key, 'not set')} in run {last.run_id}"
-        for key in sorted(declared.keys() | before.keys())
-        if last is not None and declared.get(key) != before.get(key)
+        f"{key} has changed since run {last.run_id}"
+        if key.startswith(_SOURCE)
+        else f"{key} is {now.get(key, 'not set')}, and was {before.get(key, 'not set')} in run {last.run_id}"
+        for key in keys
+        if now.get(key) != before.get(key)
     ]
+
+
+def _filled(words: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    return {**defaults, **words}
+
+
+def _names_source(words: Mapping[str, str]) -> bool:
+    return any(key.startswith(_SOURCE) for key in words)
 
 
 def refusals(

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from reconcile.core.report import Report
+from reconcile.core.waivers import Waiver
 
 __all__ = ["Flapping", "RunRow", "Turn", "spark", "turn_of"]
 
@@ -33,7 +34,8 @@ class Turn(RunRow, frozen=True):
     One run among others. Counts are None where the run did not get that far.
 
     `drift` is missing and drifted users, `made` changes that are applied or were there already, `failed` those that were
-    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end.
+    rejected, skipped or failed, `held` those that a guard kept back. `seconds` is from its start to its end. `waivers` are
+    what a person released, accepted or agreed to.
     """
 
     seconds: float | None = None
@@ -42,6 +44,7 @@ class Turn(RunRow, frozen=True):
     made: int | None = None
     failed: int | None = None
     held: int | None = None
+    waivers: tuple[Waiver, ...] = ()
 
 
 class Flapping(msgspec.Struct, frozen=True):

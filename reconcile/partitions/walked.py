@@ -22,6 +22,7 @@ from reconcile.core.found import Decided, Found, merged
 from reconcile.core.frame import frame_of
 from reconcile.core.freshness import Freshness
 from reconcile.core.hashes import hashed
+from reconcile.core.recent import Recent
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.shelves import Shelf
 from reconcile.partitions.splitting import Splitter, by_partition, name_of, partition_of
@@ -135,9 +136,11 @@ class Walked:
         ours, stuck = (
             by_partition(uids, len(self._parts)) for uids in (decided.ours, {uid for uid, _, _ in decided.stuck})
         )
+        recent = _split(decided.recent, len(self._parts))
+        own = [_own(decided, part.number, ours, stuck, recent[part.number]) for part in self._parts]
         calls = [
-            (self._told(part), Closing(whole, hidden, self._misses, _own(decided, part.number, ours, stuck)))
-            for part in self._parts
+            (self._told(part), Closing(whole, hidden, self._misses, of_part))
+            for part, of_part in zip(self._parts, own, strict=True)
         ]
         found = merged(self._desired.engine.each(close, calls))
         visible = tuple(name for name in self.fields if name not in hidden)
@@ -231,11 +234,25 @@ class Gathered:
             yield frame_of(piece)
 
 
-def _own(decided: Decided, number: int, ours: dict[int, list[str]], stuck: dict[int, list[str]]) -> Decided:
-    """Give what of these decisions bears on the users of one partition."""
+def _own(
+    decided: Decided, number: int, ours: dict[int, list[str]], stuck: dict[int, list[str]], recent: Recent
+) -> Decided:
+    """Give what of these decisions bears on the users of one partition; `recent` is its own part of that."""
     uids = frozenset(stuck.get(number, ()))
     return Decided(
         decided.policy,
         frozenset(ours.get(number, ())),
         frozenset(entry for entry in decided.stuck if entry[0] in uids),
+        recent,
     )
+
+
+def _split(recent: Recent, parts: int) -> list[Recent]:
+    """Give each partition its users of each class. All of them have every class, so that their numbers add up."""
+    found: list[Recent] = [{window: {} for window in recent} for _ in range(parts)]
+    for window, classes in recent.items():
+        for kind, uids in classes.items():
+            at = partition_of(uids, parts)
+            for number, own in enumerate(found):
+                own[window][kind] = uids.filter(pa.array(at == number))
+    return found

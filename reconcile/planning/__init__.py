@@ -11,6 +11,7 @@ from reconcile.errors import SettingsError
 from reconcile.planning.back import plan_undo
 from reconcile.planning.from_source import DECLARED, make_plan, plan_retry, read_source, what_is_new
 from reconcile.planning.saved import adopt_plan, may_adopt, take_up
+from reconcile.planning.windows import keep_uncounted
 from reconcile.run import Run, Step
 from reconcile.store.planfile import PlanFile
 
@@ -18,6 +19,7 @@ __all__ = [
     "DECLARED",
     "adopt_plan",
     "check_target",
+    "keep_uncounted",
     "make_plan",
     "plan_retry",
     "plan_undo",

@@ -16,6 +16,7 @@ from reconcile.errors import PlanError
 from reconcile.fetch import hidden_groups
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
+from reconcile.planning.windows import is_limited, others_beside
 from reconcile.run import Run
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile
@@ -44,7 +45,10 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
-        verdicts = judge_changes(counts, last_bases(run), run.settings.guards.changes, run_id=run.id)
+        planned = ((change.guard_class, change.uid) for change in found.changes)
+        beside = others_beside(run, planned) if is_limited(run, target) else {}
+        guards = run.settings.guards.changes
+        verdicts = judge_changes(counts, last_bases(run), guards, run_id=run.id, others=beside)
         header = msgspec.structs.replace(
             header_of(run, counts, verdicts, PlanSource(f"run {target}", len(written), None, None)),
             fields=fields,

@@ -26,12 +26,14 @@ from reconcile.ledger import Ledger
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.walked import Walked
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
+from reconcile.planning.windows import recent
 from reconcile.run import Run
+from reconcile.settings import Settings
 from reconcile.store.planfile import PlanFile
 
 __all__ = ["DECLARED", "make_plan", "plan_retry", "read_source", "what_is_new"]
 
-DECLARED = "declared"  # under which the state file remembers mapping and policy of the last run that wrote
+DECLARED = "declared"  # under which the state file remembers mapping, source and policy of the last run that wrote
 
 
 def read_source(run: Run, ledger: Ledger) -> Desired | Parted:
@@ -74,7 +76,8 @@ def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) 
 def what_is_new(run: Run, made: PlanFile) -> list[str]:
     """Say what is new in how plans are made since the last run that wrote."""
     last = run.state.remembered(DECLARED)
-    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+    before = msgspec.json.decode(last, type=Declared) if last else None
+    return novelties(made.header.declared, before, Settings().chosen)
 
 
 class _Compared(NamedTuple):
@@ -149,7 +152,8 @@ def _decided(run: Run, *, forgives: bool) -> Decided:
     # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
     asked = GuardClass.REACTIVATE_FOREIGN in run.options.release
     policy = msgspec.structs.replace(policy, reactivate_foreign=asked)
-    return Decided(policy, run.state.own_deactivations(), run.state.stuck() if forgives else frozenset())
+    stuck = run.state.stuck() if forgives else frozenset()
+    return Decided(policy, run.state.own_deactivations(), stuck, recent(run))
 
 
 def _expected(run: Run, desired: Desired | Parted, only: Collection[str] | None) -> int | None:
@@ -183,6 +187,7 @@ def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: D
         run.settings.guards.changes,
         run_id=run.id,
         withheld=withheld,
+        others=found.others,
     )
     verdicts = released(verdicts, run.options.release)
     read = ledger.source

@@ -10,6 +10,7 @@ from reconcile.core.review import refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, foretell
+from reconcile.planning.windows import judged_again
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile, write_plan
@@ -32,19 +33,28 @@ def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
             f"the plan of run {saved.header.run_id} is refused: {'; '.join(reasons)}",
             hint="make a new one: reconcile plan",
         )
+    return _released(run, saved.header)
+
+
+def _released(run: Run, header: PlanHeader) -> PlanHeader:
     try:
-        return release(saved.header, run.options.release)
+        return release(header, run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
 
 
 def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
-    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
+    """
+    Make a saved plan the plan of this run, judged again by what was written since.
+
+    Raises: PlanError, SettingsError where it does not belong here.
+    """
     saved = PlanFile(path)
-    header = may_adopt(run, saved)
+    may_adopt(run, saved)
+    header = _released(run, judged_again(run, saved))
     ask_roles(run)
-    if header.guards != saved.header.guards:
-        # More of it is carried out than was foretold.
+    if header.held != saved.header.held:
+        # More or less of it is carried out than was foretold.
         header = msgspec.structs.replace(header, forecast=foretell(run, header.guards))
     write_plan(run.folder.plan, header, saved.changes())
     return take_up(run, ledger)

@@ -8,6 +8,7 @@ from reconcile.core.report import GuardLine, Report
 from reconcile.core.survey import Move, Survey
 from reconcile.core.usage import Usage
 from reconcile.report.past import RUNS, Point
+from reconcile.report.words import recent_words
 
 __all__ = ["bullets", "costs", "field_bars", "role_moves", "spending", "stack", "trend"]
 
@@ -151,11 +152,12 @@ def bullets(report: Report) -> tuple[Bullet, ...]:
 
 
 def _bullet(name: str, guard: GuardLine) -> Bullet:
-    measured, limit = guard.measured or 0, guard.limit
+    measured, limit = (guard.measured or 0) + max(guard.recent.values(), default=0), guard.limit
     # The mark stands well inside, so that what goes over it is seen to.
     scale = max(measured, limit or 0) * (1.0 if measured > (limit or 0) else 1.25) or 1
     side = "at least" if name in _AT_LEAST else "at most"
-    words = f"{measured:,}, no limit" if limit is None else f"{measured:,}, {side} {limit:,}"
+    counted = recent_words(guard)
+    words = f"{counted}, no limit" if limit is None else f"{counted}, {side} {limit:,}"
     base = "" if guard.base is None else f" (of {guard.base:,})"
     mark = None if limit is None else 100 * limit / scale
     return Bullet(name, guard.verdict, words + base, guard.release, guard.because, 100 * measured / scale, mark)

@@ -20,7 +20,7 @@ from reconcile.logs import safe
 from reconcile.report import charts
 from reconcile.report.past import Point, point_of
 from reconcile.report.rows import Row, pack, row_of
-from reconcile.report.words import REMEDIES, duration, share_words, tasks
+from reconcile.report.words import REMEDIES, duration, share_words, tasks, waiver_words
 
 __all__ = ["render_html"]
 
@@ -81,6 +81,7 @@ def _page(
             tone=tone,
             verdict=name,
             tasks=tasks(report),
+            waivers=waiver_words(report.waivers),
             situations=charts.stack((key, getattr(drift, key) or 0) for key in _SITUATIONS),
             actions=charts.stack((key, getattr(report.plan, key) or 0) for key in _ACTIONS),
             outcomes=charts.stack((key, outcomes.get(key, 0)) for key in _OUTCOMES),

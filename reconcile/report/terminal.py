@@ -4,15 +4,18 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeVar
 
 import click
 
 from reconcile.core.plan import Action, Change
 from reconcile.core.report import Report
 from reconcile.logs import safe
-from reconcile.report.words import change_parts, change_words, share_words
+from reconcile.report.words import change_parts, change_words, limit_rows, share_words, waiver_words
 
 __all__ = ["render_terminal"]
+
+T = TypeVar("T")
 
 _COLORS = {
     "in_step": "green",
@@ -225,9 +228,18 @@ def _outcome_rows(report: Report) -> list[tuple[str, str]]:
             rows.append(("", f"of the app's budget meanwhile: {shares}"))
         if report.forecast.get("note"):
             rows.append(("", report.forecast["note"]))
+    rows += [
+        ("limits" if first else "", f"{name}: {words}") for first, (name, words) in _marked(limit_rows(report))
+    ]
+    rows += [("let pass" if first else "", words) for first, words in _marked(waiver_words(report.waivers))]
     sent = report.requests
     rows.append(("requests", f"{sent.core:,} core, {sent.standard:,} standard, {sent.throttled:,} throttled"))
     return rows
+
+
+def _marked(items: Sequence[T]) -> Iterable[tuple[bool, T]]:
+    """Give each item, and whether it is the first: only that one bears the title of its row."""
+    return ((at == 0, item) for at, item in enumerate(items))
 
 
 def _n(number: int | None) -> str:

@@ -7,11 +7,12 @@ import click
 
 from reconcile.core.trend import Flapping, Turn, spark
 from reconcile.logs import safe
+from reconcile.report.words import waiver_words
 
 __all__ = ["render_runs"]
 
 _GAP = 1
-_WORDS = {"run", "ended", "did"}  # columns that are no numbers
+_WORDS = {"run", "ended", "did", "yes by"}  # columns that are no numbers
 _FLAPPING = 5  # users that are named
 _COLORS = {0: "green", 3: "cyan", 4: "yellow", 5: "yellow"}
 
@@ -29,10 +30,21 @@ def render_runs(turns: Sequence[Turn], flapping: Sequence[Flapping], width: int)
         lines.append(click.style(line.rstrip(), fg=_color(turn)))
     if any(turn.since for turn in turns):
         lines.append("* read only what had changed (--since)")
+    lines += [line for turn in turns for line in _let_pass(turn, width)]
     lines += ["", *_trend(turns, width)]
     if flapping:
         lines += textwrap.wrap(_flapping(flapping), width, subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(lines)
+
+
+def _let_pass(turn: Turn, width: int) -> list[str]:
+    """Say who released or accepted what. That nobody was asked is no news of a night; it stands in the report."""
+    unusual = [waiver for waiver in turn.waivers if waiver.what not in {"yes", "answered"}]
+    return [
+        line
+        for words in waiver_words(unusual)
+        for line in textwrap.wrap(f"{safe(turn.run_id, 21)}: {safe(words, 400)}", width, subsequent_indent="  ")
+    ]
 
 
 def _chosen(width: int) -> list[tuple[str, Callable[[Turn], str]]]:
@@ -47,6 +59,7 @@ def _chosen(width: int) -> list[tuple[str, Callable[[Turn], str]]]:
         ("did", lambda turn: safe(turn.command, 7), 8),
         ("writes", lambda turn: _n(turn.writes), 7),
         ("plan", lambda turn: _n(turn.planned), 7),
+        ("yes by", _yes_by, 17),
     ]
     room, chosen = width - 42, set()
     for title, _, size in worth:
@@ -54,7 +67,7 @@ def _chosen(width: int) -> list[tuple[str, Callable[[Turn], str]]]:
             break
         chosen.add(title)
         room -= size
-    order = ("did", "drift", "plan", "held", "made", "failed", "writes", "took")
+    order = ("did", "drift", "plan", "held", "made", "failed", "writes", "took", "yes by")
     shown = {title: show for title, show, _ in worth}
     ends: list[tuple[str, Callable[[Turn], str]]] = [
         ("run", lambda turn: safe(turn.run_id, 21)),
@@ -99,6 +112,12 @@ def _flapping(flapping: Sequence[Flapping]) -> str:
     more = f" and {len(flapping) - _FLAPPING} more" if len(flapping) > _FLAPPING else ""
     number = "1 user flaps" if len(users) == 1 else f"{len(users)} users flap"
     return f"{number}: the same value was written again and again: {shown}{more}. See: reconcile explain UID"
+
+
+def _yes_by(turn: Turn) -> str:
+    """Give the login that agreed to the writes, without its number."""
+    by = next((waiver.by for waiver in turn.waivers if waiver.what in {"yes", "answered"}), "")
+    return safe(by.partition(" (")[0], 16)
 
 
 def _color(turn: Turn) -> str | None:

@@ -1,13 +1,14 @@
 """The words and rows that every form of the report shares, so that each number is told once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, plain
-from reconcile.core.report import Report, command_in
+from reconcile.core.report import GuardLine, Report, command_in
+from reconcile.core.waivers import Waiver
 
 __all__ = [
     "REMEDIES",
@@ -16,9 +17,12 @@ __all__ = [
     "change_words",
     "count_rows",
     "duration",
+    "limit_rows",
+    "recent_words",
     "share_words",
     "shown_value",
     "tasks",
+    "waiver_words",
 ]
 
 Rows = list[tuple[str, str]]
@@ -90,9 +94,37 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
             requests, seconds = report.spent
             rows.append(("fact", f"{requests:,} requests, {duration(seconds)}"))
         tables.append(("Cost of applying", rows))
+    if rows := limit_rows(report):
+        tables.append(("Limits over time", rows))
+    if report.waivers:
+        tables.append(("Let pass", [(waiver.flag, f"by {waiver.by}, {waiver.at}") for waiver in report.waivers]))
     tables.append(("Requests", [(name, _n(value)) for name, value in _fields(report.requests)]))
     tables.append(("Seconds by stage", [(name, f"{seconds:.2f}") for name, seconds in report.timing.items()]))
     return tables
+
+
+def recent_words(guard: GuardLine) -> str:
+    """Say how many users a plan and earlier runs change together; only of the plan where no window counted any."""
+    beside = ", ".join(f"{number:,} others in the last {window}" for window, number in guard.recent.items())
+    measured = guard.measured or 0
+    return f"{measured:,} in this plan and {beside}" if beside else f"{measured:,}"
+
+
+def limit_rows(report: Report) -> Rows:
+    """Give the guards that counted earlier runs, too: both numbers and the limit."""
+    return [
+        (name.replace("_", " "), f"{recent_words(guard)}; the limit is {_n(guard.limit)}")
+        for name, guard in report.guards.items()
+        if guard.recent
+    ]
+
+
+def waiver_words(waivers: Iterable[Waiver]) -> list[str]:
+    """Say what was released, accepted or agreed to, a sentence for each system user."""
+    by: dict[str, list[str]] = {}
+    for waiver in waivers:
+        by.setdefault(waiver.by, []).append(waiver.flag)
+    return [f"{', '.join(flags)} by {login}" for login, flags in by.items()]
 
 
 def share_words(forecast: Mapping[str, Any]) -> str:

@@ -18,7 +18,16 @@ from typing import BinaryIO, cast
 import msgspec
 
 from reconcile.core.outcome import Outcome, Settled
-from reconcile.core.plan import PLAN_FORMAT, Action, Change, PlanHeader, decode_change, encode_change, head_of
+from reconcile.core.plan import (
+    PLAN_FORMAT,
+    Action,
+    Change,
+    Head,
+    PlanHeader,
+    decode_change,
+    encode_change,
+    head_of,
+)
 from reconcile.errors import PlanError
 from reconcile.store.artifacts import replacing
 from reconcile.store.reader import StateReader
@@ -84,6 +93,10 @@ class PlanFile:
                     f"line {number} of {self.path} is no change: {error}", hint="make a new one: reconcile plan"
                 ) from None
             yield change
+
+    def heads(self) -> Iterator[Head]:
+        """Give, in plan order, whose change each is and what class it is of, and no more."""
+        return (head_of(line) for line in self._body())
 
     def by_uid(self, action: Action) -> Iterator[tuple[Change, ...]]:
         """Give the changes of each user whose first change is of this action, in plan order."""

@@ -21,6 +21,8 @@ from reconcile.core.report import Report
 from reconcile.core.sent import Sent
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
+from reconcile.core.waivers import Waiver
+from reconcile.core.written import Written, id_at, time_in_id
 from reconcile.errors import StateError
 
 __all__ = ["RunRow", "StateReader"]
@@ -53,7 +55,8 @@ class StateReader:
     def turns(self, limit: int) -> list[Turn]:
         """Give the newest runs with what their reports say, newest first; none where there is no state file."""
         sql = f"SELECT {_RUN}, report FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
-        return [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
+        found = [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
+        return [msgspec.structs.replace(turn, waivers=self.waivers(turn.run_id)) for turn in found]
 
     def flapped(self, limit: int) -> list[Flapping]:
         """Give the users to whom the newest runs wrote one value more than once, most often first."""
@@ -181,6 +184,47 @@ class StateReader:
     def count_unconfirmed(self, run_id: str) -> int:
         """Count the changes of a run that were answered and wait to be confirmed."""
         return next((count for (count,) in self._rows(f"SELECT count(*){_UNCONFIRMED}", run_id)), 0)
+
+    def applied_since(self, since: float) -> Iterator[Written]:
+        """
+        Give the changes that were applied from this time (unix seconds) on, in every run whose classes count.
+
+        Older versions recorded no times: their changes are of the time that the run's id begins with.
+        """
+        begins = id_at(since)
+        timed = "SELECT t.run_id, t.seq, t.at FROM intent_times t WHERE t.at >= ?1"
+        untimed = (
+            "SELECT i.run_id, i.seq, NULL FROM intents i WHERE i.run_id >= ?2 AND i.run_id < ':' AND NOT EXISTS"
+            " (SELECT 1 FROM intent_times t WHERE t.run_id = i.run_id AND t.seq = i.seq)"
+        )
+        sql = (
+            f"SELECT w.run_id, w.seq, i.uid, i.class, w.at FROM ({timed} UNION ALL {untimed}) w"  # noqa: S608 - our own words
+            " JOIN intents i ON i.run_id = w.run_id AND i.seq = w.seq"
+            " JOIN outcomes o ON o.run_id = w.run_id AND o.seq = w.seq AND o.outcome = 'applied'"
+            " WHERE NOT EXISTS (SELECT 1 FROM uncounted u WHERE u.run_id = w.run_id AND u.class = i.class)"
+        )
+        for run_id, seq, uid, kind, at in self._rows(sql, int(since), begins):
+            known = time_in_id(run_id) if at is None else at
+            yield Written(run_id, seq, uid, GuardClass(kind), int(since) if known is None else known)
+
+    def runs_since(self, since: float) -> frozenset[str]:
+        """Give the runs that recorded a change from this time (unix seconds) on."""
+        rows = self._rows("SELECT DISTINCT run_id FROM intent_times WHERE at >= ?", int(since))
+        return frozenset(run_id for (run_id,) in rows)
+
+    def undoes(self) -> dict[str, str]:
+        """Give, for every undo run, the run that it took back; empty where an older version did not record which."""
+        old = "SELECT run_id, '' FROM runs WHERE command = 'undo' AND run_id NOT IN (SELECT run_id FROM undoes)"
+        return dict(self._rows(f"SELECT run_id, target FROM undoes UNION ALL {old}"))  # noqa: S608 - our own words
+
+    def waivers(self, run_id: str) -> tuple[Waiver, ...]:
+        """Give what a person let pass in a run, in the order of time."""
+        sql = "SELECT what, value, by, at FROM waivers WHERE run_id = ? ORDER BY at, what, value"
+        return tuple(Waiver(*row) for row in self._rows(sql, run_id)) if self._has("waivers") else ()
+
+    def _has(self, table: str) -> bool:
+        """Whether the file has a table: older versions made fewer."""
+        return any(self._rows("SELECT 1 FROM sqlite_master WHERE name = ?", table))
 
     def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
         """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""

@@ -31,13 +31,26 @@ CREATE TABLE never_sticks (
 CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) WITHOUT ROWID;
 """
 
-# Made where they are missing; a version that does not know them works without: `answered` (it looks at the same users
-# one by one) and `intent_times` (when an intent was recorded, unix seconds of this machine's clock).
+# Made where they are missing; a version that does not know them works without:
+# `answered`: it looks at the same users one by one;
+# `intent_times`: when an intent was recorded, unix seconds of this machine's clock;
+# `uncounted`: the classes of a run that no later limit counts, because a person released them, or it was a migration;
+# `undoes`: which run a run took back;
+# `waivers`: what a person released, accepted or agreed to, and as which system user.
 ADDED = """
 CREATE TABLE IF NOT EXISTS answered (
     run_id TEXT NOT NULL, uid TEXT NOT NULL, seq INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, uid, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intent_times (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS intent_times_by_at ON intent_times (at);
+CREATE TABLE IF NOT EXISTS uncounted (
+    run_id TEXT NOT NULL, class TEXT NOT NULL, PRIMARY KEY (run_id, class)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS undoes (run_id TEXT PRIMARY KEY, target TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waivers (
+    run_id TEXT NOT NULL, what TEXT NOT NULL, value TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (run_id, what, value)
 ) WITHOUT ROWID;
 """

@@ -23,6 +23,7 @@ from reconcile.core.outcome import PastChange, Settled
 from reconcile.core.plan import Change, encoded
 from reconcile.core.sent import Sent
 from reconcile.core.users import Values
+from reconcile.core.waivers import Waiver
 from reconcile.errors import SettingsError, StateError
 from reconcile.store.reader import RunRow, StateReader
 from reconcile.store.schema import ADDED, SCHEMA, SCHEMA_VERSION
@@ -132,6 +133,21 @@ class State(StateReader):
             ),
             durable=True,
         )
+
+    def counts_later(self, run_id: str, *, but: Iterable[str], undoes: str = "") -> None:
+        """Record which classes of a run no later limit counts, and which run it takes back, before it writes."""
+        for kind in but:
+            self._put("INSERT OR IGNORE INTO uncounted VALUES (?, ?)", (run_id, kind), durable=False)
+        if undoes:
+            self._put("INSERT OR IGNORE INTO undoes VALUES (?, ?)", (run_id, undoes), durable=False)
+        self.flush()
+
+    def waive(self, run_id: str, waivers: Iterable[Waiver]) -> None:
+        """Record what a person let pass in a run; what is recorded already keeps its first name and time."""
+        for waiver in waivers:
+            row = (run_id, waiver.what, waiver.value, waiver.by, waiver.at)
+            self._put("INSERT OR IGNORE INTO waivers VALUES (?, ?, ?, ?, ?)", row, durable=False)
+        self.flush()
 
     def keep_whole(self, run_id: str, change: Change, metadata: Mapping[str, msgspec.Raw]) -> None:
         """Record a whole metadata object, durably, before all of it is taken away and written anew."""
