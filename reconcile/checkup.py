@@ -14,6 +14,7 @@ from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate
 from reconcile.core.baseline import Baseline, window
 from reconcile.core.pacing import RateGroup
+from reconcile.core.skew import Skew, doubt_of
 from reconcile.courier import Answer
 from reconcile.errors import ExitCode, ReconcileError, SettingsError
 from reconcile.notify import look, rehearse
@@ -156,7 +157,7 @@ def _app(settings: Settings, world: World, roles: set[str]) -> Iterator[Finding]
         with reading(settings, world) as (client, gate):
             yield _key_file(settings, world)
             yield from _proxy(settings, world)
-            yield from _answers(Directory(client, (), workers=1), gate, roles, settings)
+            yield from _answers(Directory(client, (), workers=1), gate, roles, settings, client.skew)
     except SettingsError as error:
         yield Finding("key", "fail", error.message, error.hint, int(error.exit_code))
 
@@ -181,7 +182,9 @@ def _proxy(settings: Settings, world: World) -> Iterator[Finding]:
         yield Finding("proxy", "warn", words, f"unset {named} where that is not meant; NO_PROXY names exceptions")
 
 
-def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settings) -> Iterator[Finding]:
+def _answers(
+    directory: Directory, gate: Gate, roles: set[str], settings: Settings, skew: Callable[[], Skew | None]
+) -> Iterator[Finding]:
     try:
         known = directory.roles()
     except ReconcileError as error:
@@ -200,6 +203,23 @@ def _answers(directory: Directory, gate: Gate, roles: set[str], settings: Settin
     else:
         words = f"CometChat sends no rate headers, so {rate:,.0f} requests a minute are assumed"
         yield Finding("limits", "warn", words, "--set limits.standard_per_minute=N when you know the limit")
+    yield _clock(skew())
+
+
+def _clock(skew: Skew | None) -> Finding:
+    """Hold this machine's clock against CometChat's: users are dated by theirs, exports by ours."""
+    doubt = doubt_of(skew)
+    if skew is None:
+        return Finding(
+            "clock", "warn", f"{doubt.partition(';')[0]}: no user is deactivated", doubt.partition("; ")[2]
+        )
+    remedy = "set this machine's clock, for example: sudo timedatectl set-ntp true"
+    if doubt:
+        words = f"{skew.words}: no user is deactivated until that is less than 5 minutes"
+        return Finding("clock", "fail", words, remedy, int(ExitCode.HELD))
+    if skew.matters:
+        return Finding("clock", "warn", f"{skew.words}; comparisons take that into account", remedy)
+    return Finding("clock", "ok", skew.words)
 
 
 def _notify(settings: Settings, world: World, *, tells: bool) -> Iterator[Finding]:

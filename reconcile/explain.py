@@ -18,11 +18,12 @@ from reconcile.core.findings import Findings
 from reconcile.core.frame import Desired, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
+from reconcile.core.skew import Dated, by_service
 from reconcile.core.trace import Explanation, are_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading
 from reconcile.settings import Settings, mapping_for
-from reconcile.sources import Export, Rows, read_export
+from reconcile.sources import Rows, moment_of, read_export
 from reconcile.store.state import StateReader
 
 __all__ = ["explain"]
@@ -45,7 +46,9 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
         user = directory.find(uid) if fold_uid(uid) else None
-    findings, stuck = _compare(export, desired, user, state, settings.policy.protect)
+        skew = client.skew()
+    dated = by_service(moment_of(settings.source, export, now), skew)
+    findings, stuck = _compare(dated, desired, user, state, settings.policy.protect)
     ours = state.own_deactivations()
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
     why = tuple(_why(settings, desired, user, findings, stuck))
@@ -81,9 +84,10 @@ def _uid_of(desired: Desired, wanted: str) -> str:
 
 
 def _compare(
-    export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
+    dated: Dated, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
 ) -> tuple[Findings, int]:
-    freshness = Freshness(export.as_of_unix_s, state.own_writes(export.as_of_unix_s))
+    first = dated.earliest_unix_s
+    freshness = Freshness(dated.as_of_unix_s, state.own_writes(first), first)
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_table([user], desired.fields))

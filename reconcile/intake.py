@@ -21,7 +21,9 @@ from reconcile.core.mapping import Mapping
 from reconcile.core.report import SourceCounts
 from reconcile.core.shape import empty_counts, empty_shares, mark_of, reasons_of
 from reconcile.core.sketch import fingerprint, sample_of, sketch_of
+from reconcile.core.skew import Moment, by_service
 from reconcile.core.source_guards import (
+    CLOCK_SLACK_S,
     Shape,
     SourceLimits,
     judge_checksum,
@@ -31,7 +33,7 @@ from reconcile.core.source_guards import (
     judge_source,
 )
 from reconcile.core.watermark import View, Watermark
-from reconcile.errors import SourceError, StateError
+from reconcile.errors import DirectoryError, SourceError, StateError
 from reconcile.ledger import Ledger
 from reconcile.partitions.arrival import Arrival, Place
 from reconcile.partitions.engines import engine_of
@@ -39,7 +41,7 @@ from reconcile.partitions.parted import Parted
 from reconcile.partitions.shelves import Shared, shelf_at
 from reconcile.run import PARTITIONS, Run, sweep
 from reconcile.settings import mapping_for
-from reconcile.sources import Export, read_export
+from reconcile.sources import Export, moment_of, read_export
 from reconcile.watermarks import check_mark, view
 
 __all__ = ["believe", "check_roles", "freshness", "note", "read"]
@@ -67,16 +69,12 @@ def read(run: Run, ledger: Ledger) -> tuple[Export, Desired | Parted]:
     desired = arrival.desired(export, collided)
     # Else what columns on the way took stays with Arrow: 60 MiB for a million rows, and for good.
     pa.default_memory_pool().release_unused()
-    # No export is true in times to come: nobody would be newer than such a one.
-    as_of = min(datetime.fromtimestamp(export.as_of_unix_s, UTC), now.replace(microsecond=0))
-    note(
-        run,
-        ledger,
-        desired,
-        msgspec.structs.replace(ledger.source, sha256=export.sha256, as_of=as_of.isoformat()),
-    )
+    ledger.moment = moment_of(source, export, now.timestamp())
+    as_of = by_service(ledger.moment, None).as_of_unix_s
+    read_from = msgspec.structs.replace(ledger.source, sha256=export.sha256, as_of=iso(as_of))
+    note(run, ledger, desired, read_from)
     ledger.notes += [*_part_notes(ledger.source, part, kept), *export.notes]
-    ledger.notes += _age_note((now - as_of).total_seconds())
+    ledger.notes += _age_note(now.timestamp() - as_of)
     if "role" in export.columns and "role" not in export.mapping.fields:
         ledger.notes.append('the source has a column "role" that is not mapped; map it by hand: --map role=role')
     log.info("source.read", rows=desired.rows, quarantined=len(desired.quarantined))
@@ -108,18 +106,40 @@ def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCoun
     ledger.note_source(source, desired.valid, desired.rows, rows)
 
 
-def freshness(run: Run, as_of: str | None) -> Freshness:
-    """Say what the directory may know better than an export of that time (ISO 8601)."""
-    unix_s = int(datetime.fromisoformat(as_of).timestamp()) if as_of else None
-    return Freshness(unix_s, {} if unix_s is None else run.state.own_writes(unix_s))
+def date_by_service(run: Run, ledger: Ledger) -> None:
+    """Bring the time of the export to CometChat's clock, where answers told it by now."""
+    skew = run.skew
+    if ledger.moment is None or skew is None:
+        return
+    dated = by_service(ledger.moment, skew)
+    ledger.source = msgspec.structs.replace(ledger.source, as_of=iso(dated.as_of_unix_s))
+    ledger.earliest = iso(dated.earliest_unix_s)
+
+
+def freshness(run: Run, as_of: str | None, earliest: str | None) -> Freshness:
+    """Say what the directory may know better than an export of that time, and at the earliest of that one (ISO 8601)."""
+    if as_of is None:
+        return Freshness()
+    first = unix_of(earliest or as_of)
+    return Freshness(unix_of(as_of), run.state.own_writes(first), first)
+
+
+def iso(unix_s: int) -> str:
+    """Write a time as reports and plans have it."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()
+
+
+def unix_of(moment: str) -> int:
+    """Read a time that is ISO 8601, in whole unix seconds."""
+    return int(datetime.fromisoformat(moment).timestamp())
 
 
 def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
-    now, good = int(run.world.now().timestamp()), window(run.state.baselines())
+    then, now, good = _times(run, ledger)
     if ledger.source.since is not None:
         # A part says nothing about the whole, and is no measure for the next one.
-        _refuse_held(run, ledger, judge_clocks(export.as_of_unix_s, good, now_unix_s=now))
+        _refuse_held(run, ledger, judge_clocks(then, good, now_unix_s=now))
         return
     limits = _limits(run)
     if isinstance(desired, Parted):
@@ -130,12 +150,12 @@ def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted)
         users = pa.table({name: arrow(desired.users[name]) for name in ("uid", *desired.fields)})
         sample = sample_of(users, run.state.salt())
     sketch = _sketch(run, desired.mapping, sample, desired.valid)
-    shape = Shape(desired.rows, export.as_of_unix_s, export.columns, empty, sketch)
+    shape = Shape(desired.rows, then, export.columns, empty, sketch)
     beside = judge_history(shape, limits, good)
     ledger.baseline = Baseline(
         run.id,
         desired.rows,
-        as_of_unix_s=min(export.as_of_unix_s, now),
+        as_of_unix_s=min(then, now),
         sha256=export.sha256,
         empty=empty,
         columns=export.columns,
@@ -145,6 +165,38 @@ def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted)
     ledger.notes += _column_note(export.columns, good)
     alone = judge_source(shape, limits, present=present, now_unix_s=now)
     _refuse_held(run, ledger, (*_checksum(run, export), *alone, *beside))
+
+
+def _times(run: Run, ledger: Ledger) -> tuple[int, int, tuple[Baseline, ...]]:
+    """
+    Give when the export was true, what time it is, and the good runs that both are held against.
+
+    All of it by this machine's clock. Where the export seems too old or too new by that, CometChat is asked for the time,
+    and all of it is by its clock.
+    """
+    now, good = int(run.world.now().timestamp()), window(run.state.baselines())
+    moment = ledger.moment or Moment(now, now)
+    then = moment.as_of_unix_s
+    ahead, *behind = judge_clocks(then, good, now_unix_s=now)
+    if not (ahead.is_held and moment.is_given) and not any(verdict.is_held for verdict in behind):
+        return then, now, good
+    with suppress(DirectoryError):
+        run.directory(()).roles()
+    if run.skew is None:
+        return then, now, good
+    off = round(run.skew.ahead_s)
+    return then if moment.is_given else then - off, now - off, _past(good, now - off)
+
+
+def _past(good: tuple[Baseline, ...], now_unix_s: int) -> tuple[Baseline, ...]:
+    """Take the time off good runs that are of times to come: the clock of their night was wrong."""
+    latest = now_unix_s + CLOCK_SLACK_S
+    return tuple(
+        msgspec.structs.replace(one, as_of_unix_s=None)
+        if one.as_of_unix_s is not None and one.as_of_unix_s > latest
+        else one
+        for one in good
+    )
 
 
 def check_roles(run: Run, ledger: Ledger, desired: Desired | Parted, known: frozenset[str]) -> Desired | Parted:

@@ -27,6 +27,7 @@ from reconcile.core.report import (
     headline,
     verdict_of,
 )
+from reconcile.core.skew import Moment, doubt_of
 from reconcile.core.users import Situation
 from reconcile.errors import ExitCode, ReconcileError
 from reconcile.logs import redact
@@ -60,6 +61,8 @@ class Ledger:
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     unmanaged_users: tuple[str, ...] = ()
+    moment: Moment | None = None  # when the export was true, as it was read
+    earliest: str | None = None  # the earliest that it can have been, ISO 8601
 
     def note_source(
         self, source: SourceCounts, valid: int, rows: int, quarantined: tuple[Quarantined, ...]
@@ -152,7 +155,12 @@ class Ledger:
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
             guards=guard_lines(self.guards),
-            notes=(*self.notes, *_unconfirmed(run), *(_flapping(run) if outcomes else ())),
+            notes=(
+                *self.notes,
+                *self._clock_notes(run),
+                *_unconfirmed(run),
+                *(_flapping(run) if outcomes else ()),
+            ),
             needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
             error=_words(ended_by) if bug is None else _bug_words(bug),
@@ -160,7 +168,16 @@ class Ledger:
             usage=run.gate.usage(),
             redacted=run.options.redact,
             waivers=run.state.waivers(run.id),
+            clock_ahead_s=run.skew.ahead_s if run.skew else None,
         )
+
+    def _clock_notes(self, run: Run) -> Iterator[str]:
+        """Say what this machine's clock is off by, or that no answer told it."""
+        skew = run.skew
+        if skew is None and (self.applying or self.directory.requests):
+            yield doubt_of(skew)
+        elif skew is not None and skew.matters:
+            yield f"{skew.words}; all comparisons take that into account; set this machine's clock"
 
     def _outcomes(self, run: Run) -> dict[str, int]:
         tally = empty_tally()

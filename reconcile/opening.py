@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from reconcile.age import see_young
 from reconcile.errors import SettingsError
 from reconcile.notify import Told, telling
 from reconcile.objections import require_app, require_since, require_source
@@ -30,7 +31,7 @@ def opened(
     Open a run at this stage, or where `again` left off, for the length of the block, which fills in the report.
 
     `note` gets a line for people where somebody could not be told.
-    Raises: SettingsError, RunLocked, StateError; who is to know is told of that, too.
+    Raises: SettingsError, PlanError, RunLocked, StateError; who is to know is told of that, too.
     """
     with telling(command, settings, world, note) as told:
         reads = again is None and stage.step in {Step.PLANNING, Step.RETRYING}
@@ -40,6 +41,8 @@ def opened(
             problems += require_since(settings, options.since, reads=reads, expects_rows=expects_rows)
         if problems:
             raise SettingsError(problems)
+        if again is not None:
+            see_young(settings, options, world, again)
         with open_run(command, settings, options, world, progress, stage, again=again) as run:
             told.run_id = run.id
             yield run, told

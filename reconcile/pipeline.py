@@ -6,6 +6,7 @@ The main path, top to bottom: plan, ask, apply, report.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import msgspec
 import structlog
 
 from reconcile.applying import Applier, Hands, Mode, Numbers
-from reconcile.core.plan import PlanHeader
+from reconcile.core.freshness import Freshness
+from reconcile.core.plan import PlanHeader, PlanSource
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
+from reconcile.core.skew import Moment, by_service, doubt_of
 from reconcile.errors import Declined, Interrupted, PlanError, ReviewNeeded
-from reconcile.intake import freshness
+from reconcile.intake import freshness, iso, unix_of
 from reconcile.ledger import Ledger
 from reconcile.planning import (
     DECLARED,
@@ -196,6 +199,10 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
             if applier.unwritten:
                 names = ", ".join(sorted(applier.unwritten))
                 ledger.notes.append(f"not written, because no answer of CometChat shows it: {names}")
+            if applier.withheld:
+                ledger.cautions.append(
+                    f"deactivations are held: {applier.withheld}; then: reconcile apply {run.id}"
+                )
 
 
 def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
@@ -206,14 +213,33 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         keeps=frozenset(made.header.fields) if keeps_all else _KEPT,
         ours=run.state.own_deactivations() if policy.deactivated == "reactivate" else frozenset(),
         stuck=run.state.stuck(),
-        freshness=freshness(run, made.header.source.as_of),
+        freshness=_freshness(run, made.header.source),
         leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
         unknown=made.header.unknown,
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
         unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
+        clock_doubt=partial(_clock_doubt, run, made.header),
     )
+
+
+def _freshness(run: Run, source: PlanSource) -> Freshness:
+    if source.as_of is None or source.earliest is not None:
+        return freshness(run, source.as_of, source.earliest)
+    # An older version made the plan, or no answer told the time then: it is by this machine's clock.
+    given, now = bool(run.settings.source.as_of), run.world.now().timestamp()
+    dated = by_service(Moment(unix_of(source.as_of), now, is_given=given), run.skew)
+    return freshness(run, iso(dated.as_of_unix_s), iso(dated.earliest_unix_s))
+
+
+def _clock_doubt(run: Run, header: PlanHeader) -> str:
+    """
+    Say why the clocks allow no deactivation now; empty where they do.
+
+    Nothing of an undo is held against a time; and who released what the plan held for the clocks has looked.
+    """
+    return "" if header.undoes or header.clock_doubt else doubt_of(run.skew)
 
 
 def _remember(run: Run, made: PlanFile, *, exact: bool) -> None:

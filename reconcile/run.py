@@ -30,13 +30,14 @@ from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
+from reconcile.core.skew import Skew
 from reconcile.core.waivers import Waiver, waived
 from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
 from reconcile.keys import api_key
 from reconcile.logs import bind_run, name_nobody, remember_secret
 from reconcile.progress import Progress
-from reconcile.settings import Notify, Settings, seconds_of
+from reconcile.settings import Notify, Secret, Settings, seconds_of
 from reconcile.store.artifacts import RunFolder, drop_partitions, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
@@ -108,6 +109,10 @@ class Options:
     since: str | None = None  # read only what changed since then; empty: since the watermark
     redact: bool = False
     yes: bool = False  # nobody is asked
+    accept_age: bool = False
+    max_age: str | None = (
+        None  # how old its work may be by today's settings, where a run goes on with recorded ones
+    )
 
 
 class Step(StrEnum):
@@ -201,6 +206,11 @@ class Run:
         """The time for people, ISO 8601."""
         return self.world.now().isoformat(timespec="seconds")
 
+    @property
+    def skew(self) -> Skew | None:
+        """How far this machine's clock is from CometChat's, by the answers so far; None where they do not say."""
+        return self.client.skew()
+
     def directory(self, fields: tuple[str, ...]) -> Directory:
         """Give the directory for these managed fields."""
         return Directory(self.client, fields, workers=min(self.workers(), 16), unnamed=self.state.forgotten)
@@ -293,7 +303,7 @@ def open_run(
         stack.enter_context(_deadline(interrupts, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         progress.watch(gate.spending)
-        client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+        client = _client(settings, world, key, gate)
         stack.callback(client.close)
         with suppress(StateError):
             sweep(run_dir, state, world)
@@ -356,12 +366,17 @@ def reading(settings: Settings, world: World) -> Iterator[tuple[Client, Gate]]:
     key = api_key(settings, world.environ)
     remember_secret(key)
     gate = Gate(_budgets(settings), Stop(world.monotonic), world.monotonic, world.patience)
-    app = settings.cometchat
-    client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+    client = _client(settings, world, key, gate)
     try:
         yield client, gate
     finally:
         client.close()
+
+
+def _client(settings: Settings, world: World, key: Secret, gate: Gate) -> Client:
+    app = settings.cometchat
+    wall = lambda: world.now().timestamp()  # noqa: E731 - the world's clock, as a number
+    return Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file, wall=wall)
 
 
 def _open_state(run_dir: Path, settings: Settings, options: Options, world: World) -> State:

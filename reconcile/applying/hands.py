@@ -73,7 +73,8 @@ class Mode:
     anything about. `ours` are the users that may be switched on: those that our own runs switched off, where the
     policy allows it. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
     empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
-    `leaves_newer` not written at all. `settled`, `open_intents` and
+    `leaves_newer` not written at all. `clock_doubt` says why nobody may be deactivated by the clocks as they are now; empty
+    where they are good enough. `settled`, `open_intents` and
     `unconfirmed` (sent and answered) come from an earlier start of the same run.
     """
 
@@ -88,6 +89,7 @@ class Mode:
     settled: dict[int, Settled] = field(default_factory=dict)
     open_intents: frozenset[int] = frozenset()
     unconfirmed: Numbers = field(default_factory=Numbers)
+    clock_doubt: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import structlog
 
 from reconcile.applying.confirming import Confirmations
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
-from reconcile.applying.switches import Switch, batches_of
+from reconcile.applying.switches import CLOCK, Switch, batches_of
 from reconcile.applying.upserts import DOUBTS, Upserter
 from reconcile.core.actual import managed_groups
 from reconcile.core.forecast import COSTS
@@ -58,6 +58,7 @@ class Applier:
         self._rejections: tuple[str, int] = ("", 0)
         self.tally: Counter[str] = Counter()
         self.unwritten: frozenset[str] = frozenset()  # the groups that changes went without: no answer shows them
+        self.withheld = ""  # why users were not deactivated, where the clocks did not allow it
 
     def run(self) -> None:
         """
@@ -287,6 +288,8 @@ class Applier:
         with self._lock:
             if settled.detail.startswith(UNPROVEN):
                 self.unwritten |= managed_groups(self._uncompared & set(change.fields))
+            if settled.outcome is Outcome.HELD and settled.detail.startswith(f"{CLOCK}: "):
+                self.withheld = settled.detail.removeprefix(f"{CLOCK}: ")
             self.tally[settled.outcome] += 1
             self._note_rejection(settled)
 

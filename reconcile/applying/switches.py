@@ -11,9 +11,10 @@ from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change
 from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 
-__all__ = ["Switch", "batches_of"]
+__all__ = ["CLOCK", "Switch", "batches_of"]
 
 Lists = dict[str, frozenset[str]]
+CLOCK = "guard deactivate"  # what a deactivation that the clocks hold back begins its detail with
 _AGREED = "the look before the write agreed"
 
 
@@ -38,7 +39,11 @@ class Switch:
         refusals = [(change, self._refusal(change)) for change in batch]
         yield from ((change, refusal) for change, refusal in refusals if refusal is not None)
         due = [change for change, refusal in refusals if refusal is None]
-        if due:
+        # After the looks: their answers tell the time once more.
+        doubt = self._mode.clock_doubt() if due else ""
+        if doubt:
+            yield from ((change, Settled(Outcome.HELD, f"{CLOCK}: {doubt}")) for change in due)
+        elif due:
             yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
     def _was_switched_on(self, change: Change) -> bool:
@@ -62,7 +67,7 @@ class Switch:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
             return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
-        if self._mode.freshness.is_newer(change.uid, look.created_at, look.updated_at):
+        if self._mode.freshness.may_be_newer(change.uid, look.created_at, look.updated_at):
             return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
         return None
 

@@ -7,6 +7,7 @@ import click
 from reconcile.cli.completing import run_ids
 from reconcile.cli.confirm import confirmation
 from reconcile.cli.options import (
+    accept_age_option,
     configured,
     output_options,
     partition_options,
@@ -30,6 +31,7 @@ __all__ = ["command"]
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N changes: a canary.")
 @click.option("--accept-mapping", is_flag=True, help="Apply a changed mapping, query or policy without a review.")
 @since_option
+@accept_age_option
 @release_option
 @output_options
 def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[str, ...], **given: Any) -> int:
@@ -56,6 +58,7 @@ def command(*, run_id: str | None, yes: bool, limit: int | None, release: tuple[
         since=given.pop("since"),
         redact=given.pop("redact"),
         yes=yes,
+        accept_age=given.pop("accept_age"),
     )
     stage = Stage(Step.PLANNING)
     if run_id is not None:

@@ -10,6 +10,7 @@ from reconcile.cli.completing import files
 from reconcile.cli.ending import is_plain
 
 __all__ = [
+    "accept_age_option",
     "configured",
     "output_options",
     "partition_options",
@@ -98,6 +99,9 @@ settings_options = _stack(_SETTINGS)
 output_options = _stack(_OUTPUT)
 run_options = _stack(_RUN)
 partition_options = _stack(_PARTITIONS)
+accept_age_option = click.option(
+    "--accept-age", is_flag=True, help="Go on however old it is: policy.plan_max_age does not count, this once."
+)
 release_option = click.option(
     "--release", multiple=True, metavar="CLASS=N", help="Let a held class of at most N changes pass, this once."
 )

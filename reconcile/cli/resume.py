@@ -1,12 +1,13 @@
 """`reconcile resume`: finish a run that was stopped or killed."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from reconcile.cli.completing import run_ids
 from reconcile.cli.ending import say
-from reconcile.cli.options import configured, output_options, settings_options
+from reconcile.cli.options import accept_age_option, configured, output_options, settings_options
 
 __all__ = ["command"]
 
@@ -17,11 +18,13 @@ _UNFINISHED = "command <> 'plan' AND state NOT IN ('finished', 'superseded')"
 @click.command("resume")
 @click.argument("run_id", metavar="[RUN]", required=False, shell_complete=run_ids(_UNFINISHED))
 @settings_options
+@accept_age_option
 @output_options
-def command(*, run_id: str | None, **given: Any) -> int:
+def command(*, run_id: str | None, accept_age: bool, **given: Any) -> int:
     """Finish the newest unfinished run, or RUN, under its own id and with its recorded settings.
 
-    Nothing that is settled is sent again; what may have been sent is looked at first.
+    Nothing that is settled is sent again; what may have been sent is looked at first. A run whose last write is older
+    than policy.plan_max_age is refused.
     """
     settings = configured(**given)
     from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
@@ -43,7 +46,7 @@ def command(*, run_id: str | None, **given: Any) -> int:
     return run_and_tell(
         row.command,
         recorded,
-        options,
+        replace(options, accept_age=accept_age, max_age=settings.policy.plan_max_age),
         pipeline.resume,
         stage=Stage.read(row.state),
         given=given,

@@ -27,7 +27,8 @@ from reconcile.cometchat.deadlines import Deadlines, Line
 from reconcile.cometchat.errands import Errands
 from reconcile.cometchat.gate import Gate
 from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
-from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_rate_headers
+from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_date, read_rate_headers
+from reconcile.core.skew import Skew, SkewMeter
 from reconcile.errors import DirectoryBusy, DirectoryStopped, SettingsError
 from reconcile.logs import redact
 from reconcile.settings import Secret
@@ -69,7 +70,9 @@ class Client:
         random: Random,
         ca_file: str = "",
         transport: Callable[[], httpx.BaseTransport] | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        """`wall` gives this machine's time in unix seconds; without it nothing is learnt of the service's clock."""
         self._base_url = base_url
         self._headers = {
             "appid": app_id,
@@ -85,6 +88,8 @@ class Client:
         self._transport = transport
         self._local = threading.local()
         self._deadlines = Deadlines(gate.now)
+        self._wall = wall
+        self._skew = SkewMeter()
         self.latency_s = ASSUMED_LATENCY_S
         self.errands = Errands()
         self._opened: list[httpx.Client] = []
@@ -97,6 +102,11 @@ class Client:
             for client in self._opened:
                 client.close()
             self._opened.clear()
+
+    def skew(self) -> Skew | None:
+        """Give how far this machine's clock is from the service's by the last answers; None where none had a `Date`."""
+        with self._lock:
+            return self._skew.measured()
 
     def send(self, request: Request[T], *, settling: bool = False) -> T | None:
         """
@@ -204,14 +214,21 @@ class Client:
     def _exchange(self, request: Request[T]) -> tuple[int, dict[str, str], bytes]:
         built = self._build(request)
         began = self._gate.now()
+        # One look a request: a clock that is set meanwhile makes no request seem longer than it was.
+        sent_unix_s = self._wall() if self._wall else None
         left_s = self.errands.left_s or 0.0
         with self._deadlines.over(self._local.line, left_s):
             response = self._client().send(built, stream=True)
+            took_s = self._gate.now() - began
             try:
+                headers = dict(response.headers)
                 body = _read_capped(response, lambda: self._gate.now() - began > left_s)
             finally:
                 response.close()
-        return response.status_code, dict(response.headers), body
+        if sent_unix_s is not None:
+            with self._lock:
+                self._skew.note(sent_unix_s, took_s, read_date(headers))
+        return response.status_code, headers, body
 
     def _build(self, request: Request[T]) -> httpx.Request:
         wrong = DirectoryStopped(

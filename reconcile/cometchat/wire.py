@@ -24,6 +24,7 @@ __all__ = [
     "Page",
     "RateHeaders",
     "Request",
+    "read_date",
     "read_error",
     "read_news",
     "read_page",
@@ -263,6 +264,15 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     if reset is None or now is None or reset - now > _FARTHEST_RESET_S:
         return None
     return max(0.0, reset - now)
+
+
+def read_date(headers: Mapping[str, str]) -> float | None:
+    """
+    Read when an answer was made, unix seconds by its own clock; None where it does not say. Keys are lower case.
+
+    An answer that a cache kept bears the time of its making, not of its sending.
+    """
+    return None if _number(headers.get("age", "")) else _unix(headers.get("date", ""))
 
 
 def _unix(date: str) -> float | None:

@@ -331,7 +331,7 @@ class Comparison:
         return still.drop_duplicates("uid", keep="last").sort_values("uid", ignore_index=True)
 
     def _unmanaged_rows(self, uids: list[str]) -> pd.DataFrame:
-        newer = [self._freshness.is_newer(uid, *self._outside[uid]) for uid in uids]
+        newer = [self._freshness.may_be_newer(uid, *self._outside[uid]) for uid in uids]
         return pd.DataFrame({"uid": pd.Series(uids, dtype=TEXT), "newer": pd.Series(newer, dtype=bool)})
 
 

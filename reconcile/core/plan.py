@@ -103,6 +103,8 @@ class PlanSource(msgspec.Struct, frozen=True):
     """
     The export that a plan was made from. `location` carries no secret.
 
+    `as_of` is when it was true by CometChat's clock, and `earliest` the earliest that it can have been by the same; in plans of
+    older versions `as_of` is by the clock of the machine that made them, and `earliest` is None.
     `since` is where a part of it begins; `mark` how far it was seen, where a run that leaves nobody may say so.
     """
 
@@ -112,6 +114,7 @@ class PlanSource(msgspec.Struct, frozen=True):
     as_of: str | None
     since: str | None = None
     mark: str | None = None
+    earliest: str | None = None
 
 
 class PlanHeader(msgspec.Struct, frozen=True):
@@ -122,7 +125,8 @@ class PlanHeader(msgspec.Struct, frozen=True):
     sections that decide what is written, and `declared` the mapping and the policy in words, by key;
     `unproven` the field groups that no directory row showed;
     `witnesses` a uid each that showed a group; `undoes` the run that this plan is the way back from;
-    `unknown` how many users the directory could not say anything about.
+    `unknown` how many users the directory could not say anything about; `clock_doubt` why the clocks did not allow
+    deactivations when it was made.
     """
 
     run_id: str
@@ -142,6 +146,7 @@ class PlanHeader(msgspec.Struct, frozen=True):
     undoes: str = ""
     unknown: int = 0
     format: int = PLAN_FORMAT
+    clock_doubt: str = ""
 
     @property
     def held(self) -> frozenset[GuardClass]:

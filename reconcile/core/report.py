@@ -36,7 +36,7 @@ _COMMAND = re.compile(r": (reconcile [^;]+)")
 
 class SourceCounts(msgspec.Struct, frozen=True):
     """
-    The export as it was read. `as_of` is when it was true, ISO 8601.
+    The export as it was read. `as_of` is when it was true, ISO 8601, by CometChat's clock once that is known.
 
     Where only what changed was read, `since` is the value of `changed_by` from which on.
     """
@@ -131,7 +131,8 @@ class Report(msgspec.Struct, frozen=True):
     All that a run has to say, in the order of its JSON.
 
     `unmanaged_users` are the first uids of the unmanaged, by name; `usage` is None where nothing was sent; `redacted`
-    says that the files of this run name nobody; `waivers` are what a person released, accepted or agreed to.
+    says that the files of this run name nobody; `waivers` are what a person released, accepted or agreed to. `clock_ahead_s` is how many seconds this machine's clock was ahead of
+    CometChat's (below 0: behind); None where no answer told it.
     """
 
     run_id: str
@@ -160,6 +161,7 @@ class Report(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     redacted: bool = False
     waivers: tuple[Waiver, ...] = ()
+    clock_ahead_s: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

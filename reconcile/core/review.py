@@ -8,9 +8,10 @@ import msgspec
 from reconcile.core.guards import GuardClass, GuardVerdict
 from reconcile.core.plan import PlanHeader
 
-__all__ = ["Declared", "novelties", "premature", "refusals", "release", "released"]
+__all__ = ["Declared", "age_words", "novelties", "premature", "refusals", "release", "released"]
 
 _SOURCE = "source."
+_DAY_H = 24
 _FOREIGN = GuardClass.REACTIVATE_FOREIGN
 
 
@@ -59,11 +60,13 @@ def refusals(
     settings: Mapping[str, str],
     now: datetime,
     oldest: tuple[float | None, str],
+    accepts_age: bool = False,
 ) -> list[str]:
     """
     Say why a plan does not belong here: another app (id and host), other settings, or too old.
 
-    `settings` are the digests of today; `oldest` is the age limit in seconds (None for none) and as written.
+    `settings` are the digests of today; `oldest` is the age limit in seconds (None for none) and as written, and
+    `accepts_age` says that a person let it pass.
     """
     reasons = []
     if (header.app_id, header.host) != app:
@@ -72,9 +75,18 @@ def refusals(
     if differing:
         reasons.append(f"{', '.join(differing)} differ from the settings that it was made with")
     age_s = (now - datetime.fromisoformat(header.created_at)).total_seconds()
-    if oldest[0] is not None and age_s > oldest[0]:
+    if oldest[0] is not None and age_s > oldest[0] and not accepts_age:
         reasons.append(f"it is older than {oldest[1]}")
     return reasons
+
+
+def age_words(age_s: float) -> str:
+    """Say how long ago something was."""
+    number, unit = round(abs(age_s) / 3600), "hour"
+    if number > 2 * _DAY_H:
+        number, unit = round(number / _DAY_H), "day"
+    side = "ago" if age_s >= 0 else "in the future"
+    return f"{number:,} {unit}{'' if number == 1 else 's'} {side}"
 
 
 def release(header: PlanHeader, ceilings: Mapping[str, int]) -> PlanHeader:

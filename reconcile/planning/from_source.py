@@ -20,8 +20,9 @@ from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
+from reconcile.core.skew import doubt_of
 from reconcile.fetch import NOTHING, Fetched, fetch
-from reconcile.intake import believe, check_roles, freshness, note, read
+from reconcile.intake import believe, check_roles, date_by_service, freshness, note, read, unix_of
 from reconcile.ledger import Ledger
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.walked import Walked
@@ -101,7 +102,9 @@ def _compare(
     # Remembered from a write that no answer showed; a service that shows it now is believed.
     unseen = frozenset(name for name in ("tags", "metadata") if run.state.remembered(f"unseen.{name}"))
     uncompared = _fields_of(desired, unseen - directory.shows("list"))
-    comparison = _comparison(run, desired, uncompared, freshness(run, ledger.source.as_of))
+    date_by_service(run, ledger)
+    fresh = freshness(run, ledger.source.as_of, ledger.earliest)
+    comparison = _comparison(run, desired, uncompared, fresh)
     with run.progress.stage("fetch", _expected(run, desired, only), "users") as tick:
         fetched = NOTHING if is_quiet else fetch(directory, comparison, sample, tick, only=only)
     hidden = _fields_of(desired, fetched.hidden) | uncompared
@@ -178,8 +181,10 @@ def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: D
     policy, counts = decided.policy, found.classes
     ledger.notes += banned_notes(found, reactivates=policy.reactivate and not policy.reactivate_foreign)
     withheld = {GuardClass.REACTIVATE_FOREIGN: "another hand switched them off"}
-    if desired.nameless:
-        withheld[GuardClass.DEACTIVATE] = f"{desired.nameless} source rows have no usable uid"
+    nameless = f"{desired.nameless} source rows have no usable uid" if desired.nameless else ""
+    clock_doubt = doubt_of(run.skew)
+    if nameless or clock_doubt:
+        withheld[GuardClass.DEACTIVATE] = "; ".join(filter(None, (nameless, clock_doubt)))
     is_part = ledger.source.since is not None
     verdicts = judge_changes(
         counts,
@@ -191,7 +196,9 @@ def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: D
     )
     verdicts = released(verdicts, run.options.release)
     read = ledger.source
-    source = PlanSource(read.location, desired.rows, read.sha256, read.as_of, read.since, ledger.mark)
+    source = PlanSource(
+        read.location, desired.rows, read.sha256, read.as_of, read.since, ledger.mark, ledger.earliest
+    )
     header = msgspec.structs.replace(
         header_of(run, counts, verdicts, source),
         fields=desired.fields,
@@ -200,6 +207,7 @@ def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: D
         unproven=tuple(sorted(fetched.unproven)),
         witnesses=fetched.witnesses,
         unknown=ledger.drift.unknown or 0,
+        clock_doubt=clock_doubt,
     )
     return seal(run, ledger, header, list_changes(differences, policy, decided.ours))
 
@@ -218,8 +226,11 @@ def _keep_baseline(run: Run, ledger: Ledger, found: Found, fetched: Fetched) -> 
         return
     last = run.state.baseline()
     bases = bases_of(found) if fetched.is_whole else last.bases if last else None
+    as_of = ledger.source.as_of
     measured = msgspec.structs.replace(
         ledger.baseline,
+        # By CometChat's clock: a night in which ours was wrong makes no later export look old.
+        as_of_unix_s=unix_of(as_of) if as_of else ledger.baseline.as_of_unix_s,
         bases=bases,
         order=last.order + 1 if last else 1,
     )

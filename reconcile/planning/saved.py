@@ -1,5 +1,6 @@
 """A plan that was made before: whether it may be carried out, and how a run takes it up."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.planning.windows import judged_again
 from reconcile.run import Run
 from reconcile.settings import seconds_of
+from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
 
 __all__ = ["adopt_plan", "may_adopt", "take_up"]
@@ -20,18 +22,25 @@ __all__ = ["adopt_plan", "may_adopt", "take_up"]
 
 def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
     """Give the header that a saved plan goes on with. Raises: PlanError, SettingsError."""
-    app, age = run.settings.cometchat, run.settings.policy.plan_max_age
-    reasons = refusals(
+    app, age = run.settings.cometchat, run.options.max_age or run.settings.policy.plan_max_age
+    refused = partial(
+        refusals,
         saved.header,
         app=(app.app_id, app.host),
         settings=run.settings.digests(),
         now=run.world.now(),
         oldest=(seconds_of(age), age),
     )
+    reasons = refused(accepts_age=run.options.accept_age)
     if reasons:
+        waiver = (
+            ""
+            if refused(accepts_age=True)
+            else f"; or, as it is: reconcile apply {_named(run, saved)} --accept-age"
+        )
         raise PlanError(
             f"the plan of run {saved.header.run_id} is refused: {'; '.join(reasons)}",
-            hint="make a new one: reconcile plan",
+            hint=f"make a new one: reconcile plan{waiver}",
         )
     return _released(run, saved.header)
 
@@ -41,6 +50,13 @@ def _released(run: Run, header: PlanHeader) -> PlanHeader:
         return release(header, run.options.release)
     except ValueError as error:
         raise SettingsError(f"--release: {error}", hint="--release CLASS=N") from None
+
+
+def _named(run: Run, saved: PlanFile) -> str:
+    """Give what a person calls a plan: the run that has it, or else its path."""
+    run_id = saved.path.parent.name
+    is_there = RunFolder(run.settings.run_dir, run_id).plan.absolute() == saved.path.absolute()
+    return run_id if is_there else str(saved.path)
 
 
 def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from reconcile.core.frame import Quarantined, joined
 from reconcile.core.mapping import Mapping
+from reconcile.core.skew import Moment
 from reconcile.errors import SourceError
 from reconcile.settings import Source
 
-__all__ = ["Choose", "Export", "OnRows", "Rows", "read_export"]
+__all__ = ["Choose", "Export", "OnRows", "Rows", "moment_of", "read_export"]
 
 Choose = Callable[[tuple[str, ...]], Mapping]
 OnRows = Callable[[int], None]
@@ -95,6 +96,14 @@ def read_export(
 
         export = read_file(source, chosen, now_unix_s, on_rows, rows)
     return export if as_of is None else replace(export, as_of_unix_s=as_of)
+
+
+def moment_of(source: Source, export: Export, began_unix_s: float) -> Moment:
+    """Say when an export was true, and by which clock; `began_unix_s` is when its read began by this machine's."""
+    # A database has a clock of its own, which nothing compares with CometChat's: its read began now, by ours.
+    is_now = (source.is_database or source.location == "-") and not source.as_of
+    then = int(began_unix_s) if is_now else export.as_of_unix_s
+    return Moment(then, began_unix_s, is_given=bool(source.as_of), is_now=is_now)
 
 
 def _as_of(source: Source) -> int | None:

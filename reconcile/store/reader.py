@@ -248,6 +248,13 @@ class StateReader:
         """Count the changes that a run was about to send, or sent."""
         return next((count for (count,) in self._rows("SELECT count(*) FROM intents WHERE run_id = ?", run_id)), 0)
 
+    def last_write(self, run_id: str) -> int | None:
+        """Give when a run last recorded a write, in unix seconds of the clock then; None where no version dated it."""
+        if not any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'intent_times'")):
+            return None
+        found = self._rows("SELECT max(at) FROM intent_times WHERE run_id = ?", run_id)
+        return next((at for (at,) in found), None) or None
+
     def settings_of(self, run_id: str) -> str:
         """Give the recorded settings of a run, as JSON."""
         return next((text for (text,) in self._rows("SELECT settings FROM runs WHERE run_id = ?", run_id)), "")
