@@ -16,6 +16,7 @@ from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
+from reconcile.core.scope import Scope
 from reconcile.errors import Declined, Interrupted, PlanError, ReviewNeeded
 from reconcile.intake import freshness
 from reconcile.ledger import Ledger
@@ -31,6 +32,7 @@ from reconcile.planning import (
     what_is_new,
 )
 from reconcile.run import Run, Stage, Step
+from reconcile.scope import scope_of
 from reconcile.store.artifacts import run_folder
 from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
@@ -209,7 +211,15 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
         unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
+        protected_roles=frozenset(policy.protected_roles),
+        scope=_scope(run, made),
     )
+
+
+def _scope(run: Run, made: PlanFile) -> Scope | None:
+    """Give the users that may be deactivated; None for everybody. An undo deactivates users that its run created."""
+    is_asked = made.header.counts["deactivate"] and not made.header.undoes and run.settings.policy.asks_scope
+    return scope_of(run.state, run.settings.run_dir)[0] if is_asked else None
 
 
 def _remember(run: Run, made: PlanFile, *, exact: bool) -> None:

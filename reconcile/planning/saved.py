@@ -11,6 +11,7 @@ from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.run import Run
+from reconcile.scope import take_over_users
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile, write_plan
 
@@ -46,6 +47,7 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     if header.guards != saved.header.guards:
         # More of it is carried out than was foretold.
         header = msgspec.structs.replace(header, forecast=foretell(run, header.guards))
+    take_over_users(run, path)
     write_plan(run.folder.plan, header, saved.changes())
     return take_up(run, ledger)
 
