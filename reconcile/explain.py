@@ -52,6 +52,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     ours = state.own_deactivations()
     scope, problems = scope_of(state, settings.run_dir) if settings.policy.asks_scope else (None, [])
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours, scope))
+    problems = problems if findings.counts.unmanaged else []
     why = (*_why(settings, desired, user, findings, stuck), *_out_of_scope(findings, scope), *problems)
     if len(findings.deactivated_rows) and uid not in ours:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")

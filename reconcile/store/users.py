@@ -29,7 +29,7 @@ def read_users(path: Path, salt: str) -> Hashes | None:
         return None
     except OSError as error:
         raise StateError(
-            f"{path} cannot be read: {error.strerror}", hint="see that this user may read it"
+            f"the users in {path} cannot be read: {error.strerror}", hint="see that this user may read that file"
         ) from error
     body = content[_DIGEST:]
     if content[:_DIGEST] != _digest(body, salt) or len(body) % U64.itemsize:
