@@ -18,11 +18,13 @@ from reconcile.core.findings import Findings
 from reconcile.core.frame import Desired, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
+from reconcile.core.scope import Scope
 from reconcile.core.skew import Dated, by_service
 from reconcile.core.trace import Explanation, are_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading
-from reconcile.settings import Settings, mapping_for
+from reconcile.scope import scope_of
+from reconcile.settings import Policy, Settings, mapping_for
 from reconcile.sources import Rows, moment_of, read_export
 from reconcile.store.state import StateReader
 
@@ -44,14 +46,17 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     state = StateReader(settings.run_dir / "state.sqlite")
     with reading(settings, world) as (client, _):
         directory = Directory(client, desired.fields, workers=1)
-        desired = with_roles(desired, directory.roles() | settings.creatable_roles)
+        known = directory.roles() | settings.creatable_roles
+        desired = with_roles(desired, known, settings.policy.protected_roles)
         user = directory.find(uid) if fold_uid(uid) else None
         skew = client.skew()
     dated = by_service(moment_of(settings.source, export, now), skew)
-    findings, stuck = _compare(dated, desired, user, state, settings.policy.protect)
+    findings, stuck = _compare(dated, desired, user, state, settings.policy)
     ours = state.own_deactivations()
-    changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
-    why = tuple(_why(settings, desired, user, findings, stuck))
+    scope, problems = scope_of(state, settings.run_dir) if settings.policy.asks_scope else (None, [])
+    changes = tuple(list_changes(findings, settings.policy.for_plan, ours, scope))
+    problems = problems if findings.counts.unmanaged else []
+    why = (*_why(settings, desired, user, findings, stuck), *_out_of_scope(findings, scope), *problems)
     if len(findings.deactivated_rows) and uid not in ours:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -84,15 +89,29 @@ def _uid_of(desired: Desired, wanted: str) -> str:
 
 
 def _compare(
-    dated: Dated, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
+    dated: Dated, desired: Desired, user: DirectoryUser | None, state: StateReader, policy: Policy
 ) -> tuple[Findings, int]:
     first = dated.earliest_unix_s
     freshness = Freshness(dated.as_of_unix_s, state.own_writes(first), first)
-    comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
+    comparison = Comparison(
+        desired,
+        protect=policy.protect,
+        protect_roles=policy.protected_roles,
+        freshness=freshness,
+        forgotten=state.forgotten,
+    )
     if user is not None:
         comparison.see(actual_table([user], desired.fields))
     comparison.settle_unseen()
     return without_stuck(comparison.close(whole=True), state.stuck())
+
+
+def _out_of_scope(findings: Findings, scope: Scope | None) -> Iterator[str]:
+    if scope is not None and not scope.has(findings.unmanaged_rows["uid"].tolist()).all():
+        yield (
+            "no run created it and no export that passed its checks held it, so it is left alone "
+            '(policy.unmanaged_scope is "ours")'
+        )
 
 
 def _why(
@@ -112,6 +131,11 @@ def _why(
         yield f"it is unmanaged, and policy.unmanaged is {settings.policy.unmanaged}"
     rules = [pattern for pattern, uids in findings.protected_by.items() if uids]
     yield from (f'it is protected by "{pattern}" (policy.protect): never written' for pattern in rules)
+    roles = [role for role, uids in findings.protected_by_role.items() if uids]
+    yield from (
+        f'it has the role "{role}", which protects it (policy.protect_roles): never written' for role in roles
+    )
+    rules += roles
     if findings.counts.shielded and not rules and not findings.counts.forgotten_outside:
         yield "it is shielded by a quarantined row: left alone"
     if findings.counts.newer:

@@ -28,6 +28,7 @@ from reconcile.store.erase import erase, named, redacted, without_protected
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.planfile import PlanFile, write_plan
 from reconcile.store.state import State, StateReader
+from reconcile.store.users import USERS, drop_user
 
 __all__ = ["Forgotten", "forget"]
 
@@ -62,6 +63,8 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
             salt = state.salt()
         folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
         rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))
+        for place in (run_dir, *(folder.path for folder in _folders(run_dir))):
+            drop_user(place / USERS, folded, salt)
         for folder in folders:
             _rewrite(folder, folded, StateReader(path))
         return Forgotten(rows, tuple(folder.path.name for folder in folders), tuple(_still_in(settings, folded)))

@@ -200,14 +200,14 @@ def _past(good: tuple[Baseline, ...], now_unix_s: int) -> tuple[Baseline, ...]:
 
 
 def check_roles(run: Run, ledger: Ledger, desired: Desired | Parted, known: frozenset[str]) -> Desired | Parted:
-    """Quarantine the users of roles that the app lacks, and judge the share of rows that are out."""
-    guard = run.settings.guards.max_quarantined
+    """Quarantine the users of roles that the app lacks or that are protected, and judge the share of rows that are out."""
+    guard, policy = run.settings.guards.max_quarantined, run.settings.policy
     known |= run.settings.creatable_roles
     checked: Desired | Parted
     if isinstance(desired, Parted):
-        checked = desired.with_roles(known, run.settings.policy.protect, run.state.tombstones())
+        checked = desired.with_roles(known, policy.protect, policy.protected_roles, run.state.tombstones())
     else:
-        checked = with_roles(desired, known)
+        checked = with_roles(desired, known, policy.protected_roles)
     note(run, ledger, checked, ledger.source)
     before = run.state.quarantine()
     if before is not None:

@@ -89,6 +89,7 @@ class Ledger:
             unknown=counts[Situation.UNKNOWN],
             unmanaged=found.counts.unmanaged,
             shielded=found.counts.shielded,
+            unmanaged_out_of_scope=found.out_of_scope,
         )
 
     def note_plan(self, plan: PlanFile) -> None:

@@ -18,6 +18,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.plan import PlanHeader, PlanSource
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
+from reconcile.core.scope import Scope
 from reconcile.core.skew import Moment, by_service, doubt_of
 from reconcile.errors import Declined, Interrupted, PlanError, ReviewNeeded
 from reconcile.intake import freshness, iso, unix_of
@@ -35,6 +36,7 @@ from reconcile.planning import (
     what_is_new,
 )
 from reconcile.run import Run, Stage, Step
+from reconcile.scope import scope_of
 from reconcile.store.artifacts import run_folder
 from reconcile.store.planfile import PlanFile
 from reconcile.supersede import supersede
@@ -221,6 +223,8 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         open_intents=frozenset(run.state.open_intents(run.id)),
         unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
         clock_doubt=partial(_clock_doubt, run, made.header),
+        protected_roles=frozenset(policy.protected_roles),
+        scope=_scope(run, made),
     )
 
 
@@ -240,6 +244,12 @@ def _clock_doubt(run: Run, header: PlanHeader) -> str:
     Nothing of an undo is held against a time; and who released what the plan held for the clocks has looked.
     """
     return "" if header.undoes or header.clock_doubt else doubt_of(run.skew)
+
+
+def _scope(run: Run, made: PlanFile) -> Scope | None:
+    """Give the users that may be deactivated; None for everybody. An undo deactivates users that its run created."""
+    is_asked = made.header.counts["deactivate"] and not made.header.undoes and run.settings.policy.asks_scope
+    return scope_of(run.state, run.settings.run_dir)[0] if is_asked else None
 
 
 def _remember(run: Run, made: PlanFile, *, exact: bool) -> None:

@@ -334,8 +334,10 @@ create_missing = false     # true: create roles that the map names and the app l
 empty = "clear"            # an empty cell: "clear" the field, or "keep" what is there
 newer = "apply"            # users that changed in CometChat after the export: "apply" or "skip"
 unmanaged = "report"       # active users that the source does not have: "report" or "deactivate"
+unmanaged_scope = "ours"   # deactivate only users that our runs created or a good export once held; or "all"
 deactivated = "report"     # or "reactivate" those that our own runs deactivated
 protect = ["app_system"]   # uid patterns that are never written
+protect_roles = ["@agentic"]   # users with one of these roles in CometChat are not written either
 plan_max_age = "24h"
 
 [guards]                   # a class is held when over both floor and percent of its base, or over max

@@ -179,6 +179,18 @@ class Policy(msgspec.Struct, frozen=True):
     deactivated: Literal["report", "reactivate"] = "report"
     protect: tuple[str, ...] = ("app_system",)
     plan_max_age: str = "24h"
+    protect_roles: tuple[str, ...] = ("@agentic",)
+    unmanaged_scope: Literal["ours", "all"] = "ours"
+
+    @property
+    def asks_scope(self) -> bool:
+        """Whether unmanaged users are deactivated, and only those that are ours."""
+        return self.unmanaged == "deactivate" and self.unmanaged_scope == "ours"
+
+    @property
+    def protected_roles(self) -> tuple[str, ...]:
+        """The roles that protect their users, in lower case, as roles are compared."""
+        return tuple(dict.fromkeys(role.strip().lower() for role in self.protect_roles))
 
     @property
     def for_plan(self) -> PlanPolicy:

@@ -23,6 +23,7 @@ from reconcile.logs import redact
 from reconcile.report.files import write_reports
 from reconcile.report.metrics import render_metrics
 from reconcile.run import Run
+from reconcile.scope import learn_users
 from reconcile.store.artifacts import prune, replacing
 from reconcile.store.state import RunRow
 from reconcile.watermarks import advance
@@ -102,6 +103,7 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
         run.state.finish(row, msgspec.json.encode(report))
         _learn(run, ledger, report, is_good=report.exit_code not in _NOT_GOOD and not is_declined)
         _let_go(run)
+        learn_users(run, ledger, report)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
     _publish(run, report)

@@ -58,6 +58,8 @@ unmanaged = "report"
 deactivated = "report"
 protect = ["app_system"]
 plan_max_age = "24h"
+protect_roles = ["@agentic"]
+unmanaged_scope = "ours"
 
 [guards]
 create = { percent = 50, floor = 1000 }

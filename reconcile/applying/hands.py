@@ -12,6 +12,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
+from reconcile.core.scope import Scope
 from reconcile.core.users import Values
 from reconcile.store.planfile import PlanFile
 from reconcile.store.state import State
@@ -75,7 +76,8 @@ class Mode:
     empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
     `leaves_newer` not written at all. `clock_doubt` says why nobody may be deactivated by the clocks as they are now; empty
     where they are good enough. `settled`, `open_intents` and
-    `unconfirmed` (sent and answered) come from an earlier start of the same run.
+    `unconfirmed` (sent and answered) come from an earlier start of the same run. Users that have one of the
+    `protected_roles` (lower case) at the last look are not written, and those outside the `scope` not deactivated.
     """
 
     exact: bool
@@ -90,6 +92,8 @@ class Mode:
     open_intents: frozenset[int] = frozenset()
     unconfirmed: Numbers = field(default_factory=Numbers)
     clock_doubt: Callable[[], str] = lambda: ""
+    protected_roles: frozenset[str] = frozenset()
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,7 @@ class Applier:
             keeps=self._mode.keeps,
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
+            protected_roles=self._mode.protected_roles,
         )
 
     def _carry_out(self, group: Group) -> None:

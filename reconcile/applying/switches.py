@@ -9,12 +9,14 @@ from reconcile.applying.upserts import short
 from reconcile.cometchat.wire import BULK_LIMIT
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change
+from reconcile.core.upsert import refused_by_role
 from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 
 __all__ = ["CLOCK", "Switch", "batches_of"]
 
 Lists = dict[str, frozenset[str]]
 CLOCK = "guard deactivate"  # what a deactivation that the clocks hold back begins its detail with
+_NOT_OURS = "no run created the user and no export that passed its checks held it (policy.unmanaged_scope)"
 _AGREED = "the look before the write agreed"
 
 
@@ -59,6 +61,9 @@ class Switch:
 
     def _refusal(self, change: Change) -> Settled | None:
         """Look at who is to be switched off, and say why not; None when it may be done."""
+        if self._mode.scope is not None and not self._mode.scope.has([change.uid]).all():
+            # A plan of a version that had no scope, carried on by this one.
+            return Settled(Outcome.SKIPPED, _NOT_OURS)
         try:
             look = self._hands.directory.look(change.uid)
         except (DirectoryBusy, ChangeRejected) as error:
@@ -67,6 +72,9 @@ class Switch:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
             return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
+        protected = refused_by_role(look, self._mode.protected_roles)
+        if protected is not None:
+            return protected
         if self._mode.freshness.may_be_newer(change.uid, look.created_at, look.updated_at):
             return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
         return None

@@ -49,8 +49,9 @@ def read_rows(body: bytes, fields: tuple[str, ...]) -> pa.Table:
     """
     Read a page of the list, one row a record as it came (doubles included).
 
-    Columns: `uid` (see `folded`); the managed fields; `created_at`, `updated_at` (unix seconds or missing);
-    `deactivated`; and for each managed group whether the row showed it (see `shown_column`).
+    Columns: `uid` (see `folded`); the managed fields; `role`, also where it is not managed: it may protect its user;
+    `created_at`, `updated_at` (unix seconds or missing); `deactivated`; and for each managed group whether the row
+    showed it (see `shown_column`).
     Raises: msgspec.DecodeError, RecursionError.
     """
     return _reader(fields)(body)
@@ -68,6 +69,7 @@ def records_of(page: pa.Table, fields: tuple[str, ...]) -> Iterator[Record]:
             shown=frozenset(group for group in groups if row[shown_column(group)]),
             created_at=row["created_at"],
             updated_at=row["updated_at"],
+            role=row["role"],
         )
 
 
@@ -113,8 +115,12 @@ class _Reader:
         whatever = managed | list[msgspec.Raw] | str | float | bool | msgspec.UnsetType | None
         members: list[tuple[str, Any, Any]] = [(name, str | None, None) for name in self._texts]
         members += [(name, int | None, None) for name in _TIMES]
-        if self._has_tags:
-            members.append(("tags", msgspec.Raw, _NULL))
+        # Read whatever its form: a role that is not managed must not make a page unreadable.
+        members += [
+            (name, msgspec.Raw, _NULL)
+            for name, is_raw in (("tags", self._has_tags), ("role", "role" not in self._texts))
+            if is_raw
+        ]
         if self._paths:
             members.append(("metadata", whatever, msgspec.UNSET))
         row: Any = msgspec.defstruct("Row", [("uid", str), *members], gc=False)
@@ -127,8 +133,10 @@ class _Reader:
         rows = self._page.decode(body).data
         data = {"uid": folded(map(attrgetter("uid"), rows))}
         data |= {name: _filled(_array(rows, name, pa.string())) for name in self._texts}
-        if "role" in data:
-            data["role"] = _by_distinct(data["role"], str.lower)
+        is_managed = "role" in data
+        data["role"] = _by_distinct(
+            data["role"] if is_managed else _raw_array(rows, "role"), str.lower if is_managed else _role
+        )
         if self._has_tags:
             raw = _raw_array(rows, "tags")
             data[shown_column("tags")] = pc.starts_with(raw, "[")
@@ -173,6 +181,12 @@ def _filled(texts: pa.Array) -> pa.Array:
 def _by_distinct(texts: pa.Array, normal: Normal) -> pa.Array:
     coded = texts.dictionary_encode()
     return pa.array(map(normal, coded.dictionary.to_pylist()), pa.string()).take(coded.indices)
+
+
+def _role(raw: str) -> str | None:
+    """Give the normal form of a role that is not managed; None for what is no text."""
+    role = msgspec.json.decode(raw)
+    return role.lower() or None if isinstance(role, str) else None
 
 
 def _tags(raw: str) -> str | None:

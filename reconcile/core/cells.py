@@ -22,7 +22,8 @@ from reconcile.core.problems import Problems
 __all__ = ["Step", "arrow", "cells_of", "read_cells", "texts"]
 
 TAG_COUNT, TAG_LIMIT = 25, 100  # limits of the vendor's documentation
-ROLE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# CometChat marks roles of its own with an @, which no role that an app makes can have.
+ROLE_PATTERN = re.compile(r"@?[A-Za-z0-9_-]{1,100}")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(r"[+-]?\d+")

@@ -5,8 +5,9 @@ Order: creates, updates, reactivations, deactivations; within each by uid, then 
 give the same changes, in whatever order the source or the directory came.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -20,9 +21,16 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
 
-__all__ = ["class_counts", "class_users", "list_changes", "without_stuck"]
+__all__ = ["Within", "class_counts", "class_users", "list_changes", "without_stuck"]
 
 Mask = npt.NDArray[np.bool_]
+
+
+class Within(Protocol):
+    """Some users, as `core.scope.Scope` has them."""
+
+    def within(self, uids: Iterable[str]) -> Iterator[str]:
+        """Keep those of many uids that are among them, in their order."""
 
 
 def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
@@ -108,19 +116,24 @@ def _is_newer(rows: pd.DataFrame) -> Mask:
     return rows["newer"].to_numpy(dtype=bool)
 
 
-def list_changes(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+def list_changes(
+    findings: Differences, policy: PlanPolicy, ours: frozenset[str], scope: Within | None = None
+) -> Iterator[Change]:
     """
     Give the changes in plan order, numbered from 1.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
+    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself. `scope` keeps of
+    users outside the source those that may be deactivated (None: all of them).
     """
-    for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
+    for seq, change in enumerate(_unnumbered(findings, policy, ours, scope), start=1):
         # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
         msgspec.structs.force_setattr(change, "seq", seq)
         yield change
 
 
-def _unnumbered(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+def _unnumbered(
+    findings: Differences, policy: PlanPolicy, ours: frozenset[str], scope: Within | None
+) -> Iterator[Change]:
     for user in findings.missing():
         yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
     for user in findings.drifted():
@@ -133,7 +146,8 @@ def _unnumbered(findings: Differences, policy: PlanPolicy, ours: frozenset[str])
                 yield _change(user, Action.REACTIVATE, kind, ())
                 yield from _updates(user)
     if policy.deactivate_unmanaged:
-        for uid in findings.leaving():
+        leaving = findings.leaving()
+        for uid in leaving if scope is None else scope.within(leaving):
             yield Change(0, uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
 
 

@@ -74,11 +74,16 @@ class Comparison:
         desired: Desired,
         *,
         protect: Sequence[str] = (),
+        protect_roles: Sequence[str] = (),
         uncompared: Iterable[str] = (),
         freshness: Freshness | None = None,
         forgotten: Callable[[Iterable[str]], Collection[str]] = lambda _uids: (),
     ) -> None:
-        """`forgotten` gives those of some uids that were forgotten: they are left alone like protected ones."""
+        """
+        `protect` are patterns of uids, `protect_roles` roles in lower case: users that have one are left alone.
+
+        `forgotten` gives those of some uids that were forgotten: they are left alone like protected ones.
+        """
         self._desired = desired
         self._users = desired.users
         self._uids = arrow(desired.users["uid"])
@@ -89,6 +94,8 @@ class Comparison:
         self._freshness = freshness or Freshness()
         self._index = UidIndex(self._uids)
         self._protect = protect
+        self._protect_roles = tuple(protect_roles)
+        self._by_role: dict[str, set[str]] = {role: set() for role in protect_roles}
         self._state = np.zeros(len(self._uids), dtype=np.int8)
         self._state[matches(self._uids, protect)] = _State.PROTECTED
         self._forgotten = forgotten
@@ -113,6 +120,7 @@ class Comparison:
         Shape: see `read_rows`.
         """
         off = true(block["deactivated"])
+        self._protect_by_role(block)
         news = self._see_deactivated(block.filter(pa.array(off))) if off.any() else 0
         active = block.filter(pa.array(~off)) if off.any() else block
         active = active.combine_chunks()
@@ -130,6 +138,7 @@ class Comparison:
 
     def see_deactivated(self, block: pa.Table) -> int:
         """Take in rows of the walk of the deactivated; how many of them were news."""
+        self._protect_by_role(block)
         return self._see_deactivated(block.filter(block["deactivated"]))
 
     def disputed(self) -> list[str]:
@@ -197,7 +206,7 @@ class Comparison:
         drifted = self._rows_in(self._drift, _State.DRIFTED)
         outside = [] if not whole else list(self._outside)
         shielding = self._desired.shielded_uids
-        protected = set(matching(outside, self._protect))
+        protected = set(matching(outside, self._protect)).union(*self._by_role.values())
         gone = set(self._forgotten(outside))
         shielded = {uid for uid in outside if uid in shielding or uid in protected or uid in gone}
         unmanaged = sorted(uid for uid in outside if uid not in shielded)
@@ -231,13 +240,30 @@ class Comparison:
             fields=self._fields,
             visible=tuple(name for name in self._fields if name not in hidden),
             protected_by=self._protected_by(outside),
+            protected_by_role={role: self._named(uids) for role, uids in self._by_role.items()},
         )
 
     def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
         every = pa.concat_arrays([self._uids, pa.array([*outside, *self._outside_deactivated], pa.string())])
         found = {pattern: matching(every, [pattern]) for pattern in self._protect}
-        # Whom nothing is to name any more counts, but elsewhere.
-        return {pattern: tuple(sorted({*uids} - {*self._forgotten(uids)})) for pattern, uids in found.items()}
+        return {pattern: self._named(uids) for pattern, uids in found.items()}
+
+    def _named(self, uids: Collection[str]) -> tuple[str, ...]:
+        """Give uids in order, without those that were forgotten: nothing names these, and they are counted elsewhere."""
+        return tuple(sorted({*uids} - {*self._forgotten(uids)}))
+
+    def _protect_by_role(self, block: pa.Table) -> None:
+        """Leave alone the users that any row shows with a protected role, whatever other rows show."""
+        if not self._protect_roles:
+            return
+        roles = _only(block["role"])
+        hit = pc.is_in(roles, value_set=pa.array(self._protect_roles, pa.string()))
+        held, roles = block.filter(hit), roles.filter(hit)
+        uids = _only(held["uid"])
+        rows = self._index.rows(uids)
+        self._state[rows[rows >= 0]] = _State.PROTECTED
+        for uid, role in zip(uids.to_pylist(), roles.to_pylist(), strict=True):
+            self._by_role[role].add(uid)
 
     def _row(self, uid: str) -> int:
         return int(self._index.rows(pa.array([uid], pa.string()))[0])

@@ -84,7 +84,8 @@ class Findings:
     The outcome of a comparison: its numbers, and the rows of everybody who is not in step.
 
     Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
-    (see `differences`), `unmanaged_rows`. `protected_by` names the users that each pattern protects.
+    (see `differences`), `unmanaged_rows`. `protected_by` names the users that each pattern protects, and
+    `protected_by_role` those that each role does.
     """
 
     counts: Counts
@@ -95,6 +96,7 @@ class Findings:
     fields: tuple[str, ...]
     visible: tuple[str, ...]
     protected_by: Mapping[str, tuple[str, ...]]
+    protected_by_role: Mapping[str, tuple[str, ...]]
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""

@@ -15,7 +15,7 @@ from reconcile.core.guards import GuardClass
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.recent import Others, Recent, others
 
-__all__ = ["Decided", "Found", "Named", "conclude", "merged"]
+__all__ = ["Decided", "Found", "Named", "conclude", "in_scope", "merged"]
 
 _NAMED = 1_000  # names that a report has room for
 
@@ -48,8 +48,10 @@ class Decided(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
     The numbers of the comparison, and beside them: `classes`, the changes of each class that are planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
-    each pattern protects, those switched off by another hand (`banned`), and with their roles those whose role
-    somebody changed after the export (`bought`). `others` counts the recent users that this plan does not have.
+    each pattern and each role protects, those switched off by another hand (`banned`), and with their roles those
+    whose role somebody changed after the export (`bought`). `out_of_scope` are the unmanaged users that would be
+    deactivated but for the scope; None where it was not asked. `others` counts the recent users that this plan does not
+    have.
     """
 
     counts: Counts
@@ -57,9 +59,17 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     stuck: int
     unmanaged_users: Named
     protected: dict[str, Named]
+    protected_roles: dict[str, Named]
     banned: Named
     bought: Named
     others: Others = {}
+    out_of_scope: int | None = None
+
+
+def in_scope(found: Found, inside: int, outside: int) -> Found:
+    """Give what was found where of the unmanaged users so many may be deactivated, and the scope leaves so many out."""
+    classes = {**found.classes, GuardClass.DEACTIVATE: inside}
+    return msgspec.structs.replace(found, classes=classes, out_of_scope=outside)
 
 
 def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
@@ -72,6 +82,7 @@ def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
         stuck=stuck,
         unmanaged_users=Named(len(outside), tuple(outside[:_NAMED])),
         protected={pattern: Named.of(uids) for pattern, uids in findings.protected_by.items()},
+        protected_roles={role: Named.of(uids) for role, uids in findings.protected_by_role.items()},
         banned=Named.of(off[~off.isin(decided.ours).to_numpy(dtype=bool)].tolist()),
         bought=Named.of(_bought(findings)),
         others=_others(findings, decided),

@@ -49,6 +49,7 @@ class QuarantineKind(StrEnum):
     INVALID = "invalid"
     COLLISION = "collision"
     UNKNOWN_ROLE = "unknown_role"
+    PROTECTED_ROLE = "protected_role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +175,33 @@ def _column(raw: pd.DataFrame, rule: ColumnRule, mapping: Mapping, problems: Pro
     return values
 
 
-def with_roles(desired: Desired, known: Collection[str]) -> Desired:
-    """Move the users whose role the app does not have into quarantine; `known` is lower case."""
+def with_roles(desired: Desired, known: Collection[str], protected: Collection[str] = ()) -> Desired:
+    """
+    Move the users whose role the app does not have, or which is protected, into quarantine.
+
+    `known` and `protected` are lower case.
+    """
     if "role" not in desired.fields:
         return desired
+    usable = sorted({*known} - {*protected})
     roles = arrow(desired.users["role"])
-    unknown = pc.and_kleene(
-        pc.is_valid(roles), pc.invert(pc.is_in(roles, value_set=pa.array(sorted(known), pa.string())))
+    refused = pc.and_kleene(
+        pc.is_valid(roles), pc.invert(pc.is_in(roles, value_set=pa.array(usable, pa.string())))
     ).to_numpy(zero_copy_only=False)
-    moved = desired.users[unknown]
+    moved = desired.users[refused]
     rows = [
-        Quarantined(int(row), uid, QuarantineKind.UNKNOWN_ROLE, f"the app has no role {role!r}", raw_uid=str(uid))
+        Quarantined(int(row), uid, *_role_problem(role, protected), raw_uid=str(uid))
         for row, uid, role in zip(moved[SOURCE_ROW], moved["uid"], moved["role"], strict=True)
     ]
     every = tuple(sorted((*desired.quarantined, *rows), key=lambda row: row.source_row))
-    kept = desired.users[~unknown].reset_index(drop=True)
+    kept = desired.users[~refused].reset_index(drop=True)
     return replace(desired, users=kept, quarantined=every)
+
+
+def _role_problem(role: str, protected: Collection[str]) -> tuple[QuarantineKind, str]:
+    if role in protected:
+        return QuarantineKind.PROTECTED_ROLE, f"the role {role!r} is protected (policy.protect_roles)"
+    return QuarantineKind.UNKNOWN_ROLE, f"the app has no role {role!r}"
 
 
 def _uids(made: pa.Array, raw_uid: pa.Array, problems: Problems) -> tuple[pa.Array, Mask]:

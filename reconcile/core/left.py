@@ -5,21 +5,22 @@ from collections.abc import Iterator, Sequence
 from reconcile.core.found import Found
 from reconcile.core.guards import GuardClass
 
-__all__ = ["USUALLY_PROTECTED", "banned_notes", "forgotten_notes", "listed", "protection_notes"]
+__all__ = ["USUALLY_PROTECTED", "banned_notes", "forgotten_notes", "listed", "protection_notes", "scope_notes"]
 
-USUALLY_PROTECTED = ("app_system",)  # CometChat's own; most apps do not show it
+USUALLY_PROTECTED = ("app_system", "@agentic")  # CometChat's own user and role; most apps do not show them
 
 _SHOWN = 5
 
 
 def protection_notes(found: Found) -> Iterator[str]:
-    """Say whom each pattern of policy.protect protects; one that matches nobody may be misspelt."""
-    for pattern, users in found.protected.items():
-        if users.count:
-            shown = listed(users.first, users.count)
-            yield f'protected by "{pattern}" (policy.protect): {users.count} users: {shown}'
-        elif pattern not in USUALLY_PROTECTED and found.counts.unmanaged is not None:
-            yield f'policy.protect: "{pattern}" matches nobody; is it misspelt?'
+    """Say which users each entry of policy.protect and policy.protect_roles protects; one without any may be misspelt."""
+    for key, protected in (("policy.protect", found.protected), ("policy.protect_roles", found.protected_roles)):
+        for entry, users in protected.items():
+            if users.count:
+                word = "user" if users.count == 1 else "users"
+                yield f'protected by "{entry}" ({key}): {users.count} {word}: {listed(users.first, users.count)}'
+            elif entry not in USUALLY_PROTECTED and found.counts.unmanaged is not None:
+                yield f'{key}: "{entry}" matches nobody; is it misspelt?'
 
 
 def forgotten_notes(found: Found) -> Iterator[str]:
@@ -30,6 +31,17 @@ def forgotten_notes(found: Found) -> Iterator[str]:
         yield (
             f"{found.counts.forgotten_outside} users that CometChat has and the source has not were forgotten: "
             "they are left alone"
+        )
+
+
+def scope_notes(found: Found) -> Iterator[str]:
+    """Say how many unmanaged users the scope leaves alone, and how a person includes them."""
+    if found.out_of_scope:
+        users = "user is" if found.out_of_scope == 1 else "users are"
+        yield (
+            f"{found.out_of_scope:,} unmanaged {users} not deactivated, because no run created them and no export that "
+            'passed its checks held them (policy.unmanaged_scope = "ours"); to include them: '
+            "reconcile plan --set policy.unmanaged_scope=all"
         )
 
 

@@ -66,7 +66,12 @@ class DirectoryCounts(msgspec.Struct, frozen=True):
 
 
 class DriftCounts(msgspec.Struct, frozen=True):
-    """Desired users by situation, drifted ones by reason, and the directory's users outside the source."""
+    """
+    Desired users by situation, drifted ones by reason, and the directory's users outside the source.
+
+    `unmanaged_out_of_scope` is a part of `unmanaged`: those that would be deactivated but for policy.unmanaged_scope.
+    None where the policy deactivates nobody, or all of them.
+    """
 
     in_step: int | None = None
     missing: int | None = None
@@ -78,6 +83,7 @@ class DriftCounts(msgspec.Struct, frozen=True):
     unknown: int | None = None
     unmanaged: int | None = None
     shielded: int | None = None
+    unmanaged_out_of_scope: int | None = None
 
 
 class PlanCounts(msgspec.Struct, frozen=True):

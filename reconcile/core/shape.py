@@ -87,7 +87,7 @@ def _reason(row: Quarantined) -> str:
     match row.kind:
         case QuarantineKind.COLLISION:
             return "another row has the same uid"
-        case QuarantineKind.UNKNOWN_ROLE:
+        case QuarantineKind.UNKNOWN_ROLE | QuarantineKind.PROTECTED_ROLE:
             return row.detail
         case QuarantineKind.INVALID:
             return _CELL.sub("…", row.detail)

@@ -5,7 +5,7 @@ Pure. `reconcile.applying` looks, asks here, and sends. Metadata is always writt
 of that look, because nobody documents whether an update merges or replaces it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ __all__ = [
     "Verification",
     "create_body",
     "decide",
+    "refused_by_role",
     "replacing_bodies",
     "restoring_body",
     "update_bodies",
@@ -71,7 +72,8 @@ class Terms:
     `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
     moved it since the plan, and `left_at` the time that this write left. With `freshness`, users that others
-    touched after the export are left alone. `more` says that another change of this uid follows.
+    touched after the export are left alone. `more` says that another change of this uid follows. Users with one of the
+    `protected_roles` (lower case) are not written.
     """
 
     planned: frozenset[GuardClass]
@@ -86,6 +88,7 @@ class Terms:
     expected: str | None = None
     left_at: int | None = None
     freshness: Freshness | None = None
+    protected_roles: frozenset[str] = frozenset()
 
 
 def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
@@ -94,6 +97,20 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
 
     Once something was sent (`terms.sent`), agreement means that it was ours: applied, not already.
     """
+    decision = _decide(change, look, terms)
+    agrees = isinstance(decision, Settled) and decision.outcome in {Outcome.APPLIED, Outcome.ALREADY}
+    refusal = None if agrees else refused_by_role(look, terms.protected_roles)
+    return refusal or decision
+
+
+def refused_by_role(look: Record | None, protected_roles: Collection[str]) -> Settled | None:
+    """Say that the role which a user has in the directory protects it; None where it does not."""
+    if look is None or look.role not in protected_roles:
+        return None
+    return Settled(Outcome.SKIPPED, f"protected: the user has the role {look.role} (policy.protect_roles)")
+
+
+def _decide(change: Change, look: Record | None, terms: Terms) -> Decision:
     if change.action is Action.CREATE:
         return _decide_create(change, look, terms)
     if look is None:

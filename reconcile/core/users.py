@@ -88,7 +88,8 @@ class Record(msgspec.Struct, frozen=True):
     The managed state of one directory user, taken at one look.
 
     `values` holds every managed field; `metadata` is the whole object, foreign keys and all, as raw JSON by
-    key; `shown` names which of `tags` and `metadata` the answer carried at all.
+    key; `shown` names which of `tags` and `metadata` the answer carried at all; `role` is in lower case, and there
+    where the role is not managed, too.
     """
 
     uid: str
@@ -98,6 +99,7 @@ class Record(msgspec.Struct, frozen=True):
     shown: frozenset[str]
     created_at: int | None = None
     updated_at: int | None = None
+    role: str | None = None
 
     @property
     def moved_at(self) -> int | None:
@@ -130,6 +132,7 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
         shown=shown_of(user),
         created_at=user.created_at,
         updated_at=user.updated_at,
+        role=field_text(user, "role"),
     )
 
 

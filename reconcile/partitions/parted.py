@@ -13,13 +13,15 @@ import pandas as pd
 import pyarrow as pa
 
 from reconcile.core.frame import SOURCE_ROW, Desired, Quarantined, frame_of, keys
+from reconcile.core.hashes import Hashes
 from reconcile.core.mapping import Mapping
+from reconcile.core.scope import together
 from reconcile.core.shape import empty_shares
 from reconcile.core.sketch import sample_of
 from reconcile.partitions.engines import Engine
 from reconcile.partitions.shelves import Shelf
 from reconcile.partitions.splitting import Splitter, partition_of
-from reconcile.partitions.tasks import Look, Part, check, look, only
+from reconcile.partitions.tasks import Look, Part, check, look, only, user_hashes
 from reconcile.sources import Rows
 
 __all__ = ["Parted", "Spill"]
@@ -146,9 +148,18 @@ class Parted:
         pieces = self.shelf.pieces(*(part.name("users") for part in self.parts))
         return {role for piece in pieces for role in piece["role"].unique().to_pylist() if role}
 
-    def with_roles(self, known: frozenset[str], protect: tuple[str, ...], tombstones: frozenset[str]) -> "Parted":
-        """Move the users whose role the app does not have into quarantine, and see who is left to be looked for."""
-        parts = tuple(replace(part, roles=known, protect=protect, tombstones=tombstones) for part in self.parts)
+    def with_roles(
+        self,
+        known: frozenset[str],
+        protect: tuple[str, ...],
+        protect_roles: tuple[str, ...],
+        tombstones: frozenset[str],
+    ) -> "Parted":
+        """Move the users whose role is unknown or protected into quarantine, and see who is left to be looked for."""
+        parts = tuple(
+            replace(part, roles=known, protect=protect, protect_roles=protect_roles, tombstones=tombstones)
+            for part in self.parts
+        )
         looks = tuple(self.engine.each(look, [(part,) for part in parts]))
         unknown = [row for one in looks for row in one.quarantined]
         return replace(
@@ -158,6 +169,10 @@ class Parted:
             quarantined=_in_order([*self.quarantined, *unknown]),
             looks=looks,
         )
+
+    def user_hashes(self) -> Hashes:
+        """Give the keyed hashes of its users, without those that were forgotten."""
+        return together(*self.engine.each(user_hashes, [(part,) for part in self.parts]))
 
     def only(self, uids: Collection[str]) -> Desired:
         """Keep the rows that name one of these uids, and those of which nobody knows whom they name, in memory."""

@@ -18,14 +18,29 @@ from reconcile.core.diff import Comparison, likely
 from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired, Quarantined, QuarantineKind, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
+from reconcile.core.hashes import Hashes, hashed
 from reconcile.core.mapping import Mapping
+from reconcile.core.scope import together, without
 from reconcile.core.shape import empty_counts, without_collided
 from reconcile.core.sketch import sample_of
 from reconcile.core.tombstones import forgotten_among
 from reconcile.partitions.shelves import Shelf
 from reconcile.partitions.splitting import name_of
 
-__all__ = ["KINDS", "Checked", "Closing", "Look", "Part", "Said", "check", "close", "find_likely", "look", "only"]
+__all__ = [
+    "KINDS",
+    "Checked",
+    "Closing",
+    "Look",
+    "Part",
+    "Said",
+    "check",
+    "close",
+    "find_likely",
+    "look",
+    "only",
+    "user_hashes",
+]
 
 KINDS = ("missing", "drifted", "deactivated", "unmanaged")
 _SIDE_BY_SIDE, _LEAST = 16_384, 64  # rows that the writer of the plan holds, and the least of one partition
@@ -62,6 +77,7 @@ class Part:
     rows: int = 0
     roles: frozenset[str] | None = None
     protect: tuple[str, ...] = ()
+    protect_roles: tuple[str, ...] = ()
     uncompared: frozenset[str] = frozenset()
     freshness: Freshness = field(default_factory=Freshness)
     tombstones: frozenset[str] = frozenset()
@@ -78,13 +94,14 @@ class Part:
         """Give its checked users."""
         users = frame_of(self.shelf.table(self.name("users")))
         desired = Desired(users, self.quarantined, self.rows, self.mapping)
-        return desired if self.roles is None else with_roles(desired, self.roles)
+        return desired if self.roles is None else with_roles(desired, self.roles, self.protect_roles)
 
     def compared(self, desired: Desired) -> Comparison:
         """Give the comparison as far as it has come: everything that it was told so far is told again."""
         comparison = Comparison(
             desired,
             protect=self.protect,
+            protect_roles=self.protect_roles,
             uncompared=self.uncompared,
             freshness=self.freshness,
             forgotten=lambda uids: self.forgotten([*uids]),
@@ -110,7 +127,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Look:
-    """Where a partition stands: rows whose role the app lacks, users that nothing has shown, and those seen twice."""
+    """Where a partition stands: rows that ask for a role they cannot have, users not shown so far, and those seen twice."""
 
     quarantined: tuple[Quarantined, ...]
     unseen: int
@@ -151,8 +168,9 @@ def look(part: Part) -> Look:
     comparison = part.compared(desired)
     unseen = comparison.unseen()
     part.shelf.write(part.name("unseen"), pa.table({"uid": pa.array(unseen, pa.string())}))
-    unknown = tuple(row for row in desired.quarantined if row.kind is QuarantineKind.UNKNOWN_ROLE)
-    return Look(unknown, len(unseen), tuple(comparison.disputed()))
+    by_role = {QuarantineKind.UNKNOWN_ROLE, QuarantineKind.PROTECTED_ROLE}
+    refused = tuple(row for row in desired.quarantined if row.kind in by_role)
+    return Look(refused, len(unseen), tuple(comparison.disputed()))
 
 
 def close(part: Part, closing: Closing) -> Found:
@@ -176,6 +194,12 @@ def find_likely(part: Part, group: str, among: tuple[str, ...]) -> list[tuple[in
 def only(part: Part, uids: frozenset[str]) -> pa.Table:
     """Give the users of a partition that are named."""
     return _table(part.desired().only(uids).users)
+
+
+def user_hashes(part: Part) -> Hashes:
+    """Give the keyed hashes of the users of a partition, without those that were forgotten."""
+    uids = arrow(part.desired().users["uid"])
+    return without(together(hashed(uids, part.secret)), part.forgotten(uids.to_pylist()), part.secret)
 
 
 def _runs(pieces: Iterator[pa.Table]) -> Iterator[tuple[Said, pa.Table]]:

@@ -55,7 +55,8 @@ class Walked:
         ]
         self._looks = list(desired.looks)
         self._split = Splitter(desired.shelf, "directory", len(self._parts))
-        self._columns = ("uid", *desired.fields, "created_at", "updated_at", "deactivated")
+        fields = dict.fromkeys((*desired.fields, "role"))  # the role may protect its user, managed or not
+        self._columns = ("uid", *fields, "created_at", "updated_at", "deactivated")
         self._shown = np.zeros(_BITS // 8, dtype=np.uint8)
         self._wanted: npt.NDArray[np.uint64] | None = None
         self._misses = False

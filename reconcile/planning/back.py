@@ -11,6 +11,7 @@ from reconcile.core.patterns import matching
 from reconcile.core.plan import PlanSource
 from reconcile.core.report import SourceCounts
 from reconcile.core.undo import undo_changes, undone_fields
+from reconcile.core.upsert import refused_by_role
 from reconcile.core.users import Record, as_record
 from reconcile.errors import PlanError
 from reconcile.fetch import hidden_groups
@@ -28,8 +29,8 @@ log = structlog.get_logger()
 
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     """Plan the way back from what a run wrote."""
-    past, protect = list(run.state.written(target)), run.settings.policy.protect
-    kept = set(matching([change.uid for change in past], protect))
+    past, policy = list(run.state.written(target)), run.settings.policy
+    kept = set(matching([change.uid for change in past], policy.protect))
     written = tuple(change for change in past if change.uid not in kept)
     fields = _fields_managed_by(run, target) or undone_fields(written)
     ledger.source = SourceCounts(location=f"run {target}")
@@ -39,7 +40,8 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         hidden = _learn_looks(directory, fields)
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
-    found = undo_changes((past for past in written if past.uid not in unknown), looks, visible)
+    kept |= {uid for uid, look in looks.items() if refused_by_role(look, policy.protected_roles)}
+    found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
     _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
     _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))

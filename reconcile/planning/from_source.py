@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from reconcile.cometchat.wire import PAGE_SIZE
 from reconcile.core.changes import list_changes
@@ -16,10 +17,11 @@ from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import Bases, GuardClass, judge_changes
-from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
+from reconcile.core.left import banned_notes, forgotten_notes, protection_notes, scope_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
+from reconcile.core.scope import Scope, narrowed
 from reconcile.core.skew import doubt_of
 from reconcile.fetch import NOTHING, Fetched, fetch
 from reconcile.intake import believe, check_roles, date_by_service, freshness, note, read, unix_of
@@ -29,10 +31,13 @@ from reconcile.partitions.walked import Walked
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
 from reconcile.planning.windows import recent
 from reconcile.run import Run
+from reconcile.scope import keep_users, scope_of
 from reconcile.settings import Settings
 from reconcile.store.planfile import PlanFile
 
 __all__ = ["DECLARED", "make_plan", "plan_retry", "read_source", "what_is_new"]
+
+log = structlog.get_logger()
 
 DECLARED = "declared"  # under which the state file remembers mapping, source and policy of the last run that wrote
 
@@ -52,6 +57,8 @@ def make_plan(run: Run, ledger: Ledger, desired: Desired | Parted) -> PlanFile:
         desired = check_roles(run, ledger, desired, frozenset() if is_quiet else ask_roles(run))
         compared = _compare(run, ledger, desired)
     with run.stage("plan"):
+        # Before the plan: where that is sealed, they are there.
+        keep_users(run, desired)
         made = _write_from_source(run, ledger, compared, desired)
     run.scratch.close()
     _keep_baseline(run, ledger, compared.found, compared.fetched)
@@ -89,6 +96,7 @@ class _Compared(NamedTuple):
     fetched: Fetched
     decided: Decided
     visible: tuple[str, ...]
+    scope: Scope | None
 
 
 def _compare(
@@ -116,12 +124,15 @@ def _compare(
         differences, found = comparison.conclude(whole=whole, hidden=hidden, decided=decided)
     else:
         differences, found = conclude(comparison.close(whole=whole, hidden=hidden), decided)
+    scope = _scope(run, ledger, found)
+    found = found if scope is None else narrowed(found, differences, scope)
     if found.stuck:
         ledger.notes.append(
             f"{found.stuck} values were taken by CometChat earlier and did not stick; they are not planned"
         )
     ledger.note_findings(found, sum(run.gate.sent.values()), fetched.way)
     ledger.notes += fetched.notes(uncompared)
+    ledger.notes += scope_notes(found)
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += forgotten_notes(found)
     ledger.notes += newer_notes(found, updates=updates)
@@ -132,7 +143,18 @@ def _compare(
         ledger.notes += protection_notes(found)
     ledger.cautions += newer_cautions(found, updates=updates)
     visible = tuple(name for name in desired.fields if name not in hidden)
-    return _Compared(found, differences, fetched, decided, visible)
+    return _Compared(found, differences, fetched, decided, visible, scope)
+
+
+def _scope(run: Run, ledger: Ledger, found: Found) -> Scope | None:
+    """Give the users that may be deactivated: None for everybody, and where nobody is to be."""
+    if not run.settings.policy.asks_scope or found.counts.unmanaged is None:
+        return None
+    scope, problems = scope_of(run.state, run.settings.run_dir)
+    ledger.notes[:0] = problems
+    for problem in problems:
+        log.warning("scope.nobody", message=problem)
+    return scope
 
 
 def _comparison(
@@ -143,6 +165,7 @@ def _comparison(
     return Comparison(
         desired,
         protect=run.settings.policy.protect,
+        protect_roles=run.settings.policy.protected_roles,
         uncompared=uncompared,
         freshness=fresh,
         forgotten=run.state.forgotten,
@@ -177,7 +200,7 @@ def _fields_of(desired: Desired | Parted, groups: frozenset[str]) -> frozenset[s
 
 
 def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: Desired | Parted) -> PlanFile:
-    found, differences, fetched, decided, visible = compared
+    found, differences, fetched, decided, visible, scope = compared
     policy, counts = decided.policy, found.classes
     ledger.notes += banned_notes(found, reactivates=policy.reactivate and not policy.reactivate_foreign)
     withheld = {GuardClass.REACTIVATE_FOREIGN: "another hand switched them off"}
@@ -209,7 +232,7 @@ def _write_from_source(run: Run, ledger: Ledger, compared: _Compared, desired: D
         unknown=ledger.drift.unknown or 0,
         clock_doubt=clock_doubt,
     )
-    return seal(run, ledger, header, list_changes(differences, policy, decided.ours))
+    return seal(run, ledger, header, list_changes(differences, policy, decided.ours, scope))
 
 
 def _bases(run: Run, found: Found, *, is_whole: bool) -> Bases:

@@ -13,6 +13,7 @@ from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.planning.windows import judged_again
 from reconcile.run import Run
+from reconcile.scope import take_over_users
 from reconcile.settings import seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
@@ -72,6 +73,7 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     if header.held != saved.header.held:
         # More or less of it is carried out than was foretold.
         header = msgspec.structs.replace(header, forecast=foretell(run, header.guards))
+    take_over_users(run, path)
     write_plan(run.folder.plan, header, saved.changes())
     return take_up(run, ledger)
 

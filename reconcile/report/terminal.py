@@ -202,13 +202,18 @@ def _counts(report: Report) -> list[tuple[str, str]]:
                 ("deactivated", drift.deactivated),
                 ("protected", drift.protected),
                 ("unknown", drift.unknown),
-                ("unmanaged", drift.unmanaged),
+                (f"unmanaged{_scope_words(report)}", drift.unmanaged),
             )
             if number != 0
         ]
         rows += [("", ", ".join(rest))] if rest else []
     rows += _outcome_rows(report)
     return rows
+
+
+def _scope_words(report: Report) -> str:
+    outside = report.drift.unmanaged_out_of_scope
+    return f" ({outside:,} out of scope)" if outside else ""
 
 
 def _outcome_rows(report: Report) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ REMEDIES = {
     "invalid": "correct the row in the export",
     "collision": "leave one row for this uid in the export",
     "unknown_role": "create the role in CometChat, or map it in [roles]",
+    "protected_role": "give the row another role, or take the role out of policy.protect_roles",
 }
 
 
@@ -80,7 +81,10 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
                 ("read by", directory.fetch or "not read"),
             ],
         ),
-        ("Drift", [(name.replace("_", " "), _n(value)) for name, value in _fields(drift)]),
+        (
+            "Drift",
+            [(name.replace("_", " "), _n(value)) for name, value in _fields(drift) if _is_asked(name, value)],
+        ),
         ("Plan", [(name, _n(value)) for name, value in _fields(plan)]),
     ]
     if report.outcomes is not None:
@@ -162,6 +166,11 @@ def shown_value(value: Any) -> str:
 
 def _fields(struct: msgspec.Struct) -> list[tuple[str, int | None]]:
     return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
+
+
+def _is_asked(name: str, value: int | None) -> bool:
+    # No scope is asked where nobody is to be deactivated: that is not the same as not known.
+    return name != "unmanaged_out_of_scope" or value is not None
 
 
 def _n(number: int | None) -> str:

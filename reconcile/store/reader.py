@@ -15,7 +15,7 @@ import msgspec
 from reconcile.core.baseline import Baseline
 from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import RawObject
-from reconcile.core.outcome import Outcome, PastChange, Settled
+from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, decoded
 from reconcile.core.report import Report
 from reconcile.core.sent import Sent
@@ -314,6 +314,24 @@ class StateReader:
             elif uid not in foreign:
                 ours.add(uid)
         return frozenset(ours)
+
+    def own_users(self) -> Iterator[str]:
+        """
+        Give the uids that our runs created; of versions that did not keep the users of an export, all that came from one.
+
+        Those versions kept no time of what they wrote either. A uid may come twice.
+        """
+        yield from self._uids(
+            "SELECT uid FROM outcomes WHERE action = 'create' AND (outcome = 'applied' OR detail LIKE ? || '%')",
+            DID_NOT_STICK,
+        )
+        sql = "SELECT uid FROM intents i WHERE action IN ('create', 'update')"
+        if any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'intent_times'")):
+            sql += " AND NOT EXISTS (SELECT 1 FROM intent_times t WHERE t.run_id = i.run_id AND t.seq = i.seq)"
+        yield from self._uids(sql)
+
+    def _uids(self, sql: str, *values: str) -> Iterator[str]:
+        return (uid for (uid,) in self._rows(sql, *values))
 
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""

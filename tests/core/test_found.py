@@ -118,8 +118,8 @@ def test_whoever_is_left_alone_is_said_with_the_way_back() -> None:
     found = found_in(WORLD)
 
     assert list(protection_notes(found)) == [
-        'protected by "owl" (policy.protect): 1 users: owl',
-        'protected by "bot-*" (policy.protect): 1 users: bot-1',
+        'protected by "owl" (policy.protect): 1 user: owl',
+        'protected by "bot-*" (policy.protect): 1 user: bot-1',
         'policy.protect: "nobody-*" matches nobody; is it misspelt?',
     ]
     assert list(banned_notes(found, reactivates=True)) == [

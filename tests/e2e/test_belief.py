@@ -289,7 +289,9 @@ def test_a_collision_is_in_quarantine_row_by_row_and_touches_nobody(nights: Nigh
     """Each row names the others with their lines; the user is neither missing nor unmanaged."""
     nights.sandbox.load_users([{"uid": "heron-7", "name": "As it was", "createdAt": 1_700_000_000}])
     nights.write_text(COLLIDING)
-    result = nights.shell("apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate")
+    result = nights.shell(
+        "apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all"
+    )
     rows = quarantine(nights.shell)
 
     assert [(row["source_row"], row["uid"], row["kind"]) for row in rows] == [

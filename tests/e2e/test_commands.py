@@ -15,6 +15,7 @@ from reconcile.sandbox.testing import Sandbox
 from tests.conftest import Shell
 from tests.e2e.profiles import Profile, under_one_profile
 
+EVERYBODY = ("--set", "policy.unmanaged_scope=all")
 HEADER = "uid,name,avatar,tags\n"
 
 
@@ -171,7 +172,7 @@ def test_unmanaged_users_are_deactivated_only_when_the_policy_says_so(bare: Shel
     )
     bare.write("users.csv", _rows(1, u0="u0") + "bad-one,,,\n")
     reported = bare("plan", "--json").json
-    applied = bare("apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate")
+    applied = bare("apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate", *EVERYBODY)
     gone = {uid for uid, user in sandbox.users().items() if user.get("deactivatedAt")}
 
     assert (reported["drift"]["unmanaged"], reported["drift"]["shielded"]) == (1, 2)
@@ -185,7 +186,7 @@ def test_a_row_without_a_uid_holds_every_deactivation(bare: Shell, sandbox: Sand
     """Nobody knows whom it meant."""
     sandbox.load_users({"uid": uid, "name": uid, "createdAt": 1_700_000_000} for uid in ("u0", "left"))
     bare.write("users.csv", _rows(1, u0="u0") + ",Nameless,,\n")
-    result = bare("apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate")
+    result = bare("apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate", *EVERYBODY)
 
     assert result.code == 5
     assert "no usable uid" in result.json["guards"]["deactivate"]["because"]
@@ -198,7 +199,7 @@ def test_a_user_that_comes_back_is_reactivated_when_it_was_us(bare: Shell, sandb
     sandbox.load_users([{"uid": "u0", "name": "Wren 0"} | made, {"uid": "u1", "name": "Wren 1"} | made])
     sandbox.load_users([{"uid": "u2", "name": "Wren 2", "deactivatedAt": 1_700_000_001} | made])
     bare.write("users.csv", _rows(1))
-    bare("apply", "--yes", "--set", "policy.unmanaged=deactivate")
+    bare("apply", "--yes", "--set", "policy.unmanaged=deactivate", *EVERYBODY)
     bare.write("users.csv", _rows(3, u1="Robin"))
     result = bare("apply", "--yes", "--json", "--set", "policy.deactivated=reactivate", "--accept-mapping")
     users = sandbox.users()

@@ -119,7 +119,16 @@ def test_a_batch_that_meets_a_fault_is_done_once_and_ours(world: Shell, sandbox:
     fault: dict[str, Any] = {"method": "PUT,DELETE", "path": "/users", "nth": 1} | BATCHES[name]
     sandbox.fault(**fault)
     off = world(
-        "apply", "--yes", "--json", "--set", "policy.unmanaged=deactivate", "--set", protect, "--accept-mapping"
+        "apply",
+        "--yes",
+        "--json",
+        "--set",
+        "policy.unmanaged=deactivate",
+        "--set",
+        "policy.unmanaged_scope=all",
+        "--set",
+        protect,
+        "--accept-mapping",
     )
     asleep = _asleep(sandbox, "x")
     world.write("users.csv", "uid,name\nx0,Wren\nx1,Wren\nx2,Wren\n")

@@ -82,7 +82,14 @@ def test_a_forgotten_user_that_is_still_active_is_left_alone(world: Shell, sandb
     sandbox.load_users([{"uid": "leaver", "name": "Leaver", "createdAt": 1_700_000_000}])
     world("plan", *flags())
     world("forget", "leaver", "--yes")
-    more = ("--set", "policy.unmanaged=deactivate", "--set", "guards.deactivate={percent=100, floor=99}")
+    more = (
+        "--set",
+        "policy.unmanaged=deactivate",
+        "--set",
+        "policy.unmanaged_scope=all",
+        "--set",
+        "guards.deactivate={percent=100, floor=99}",
+    )
     again = world("apply", "--yes", "--json", *flags(), *more)
 
     assert again.json["broken_laws"] == []

@@ -15,7 +15,7 @@ from tests.e2e.profiles import under_one_profile
 from tests.e2e.test_interrupted import _wait_until
 
 SKIP = ("--set", "policy.newer=skip")
-SWITCH_OFF = ("--set", "policy.unmanaged=deactivate")
+SWITCH_OFF = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all")
 APPLY = ("apply", "--yes")
 LONG_AGO = 1_700_000_000
 

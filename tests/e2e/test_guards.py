@@ -16,7 +16,7 @@ from tests.e2e.profiles import in_turn, under_one_profile
 LONG_AGO = 1_700_000_000
 AVATAR = "https://img.example.com/1.png"
 APPLY = ("apply", "--yes")
-SWITCH_OFF = ("--set", "policy.unmanaged=deactivate")
+SWITCH_OFF = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all")
 SWITCH_ON = ("--set", "policy.deactivated=reactivate")
 
 

@@ -99,7 +99,15 @@ def test_an_export_that_is_cut_in_a_row_deactivates_nobody(shell: Shell, drifted
 
     def because(length: int) -> str:
         shell.write("users.csv", data[:length])
-        result = shell("plan", "--json", "--set", "policy.unmanaged=deactivate", "--accept-source")
+        result = shell(
+            "plan",
+            "--json",
+            "--set",
+            "policy.unmanaged=deactivate",
+            "--set",
+            "policy.unmanaged_scope=all",
+            "--accept-source",
+        )
         assert result.code == 0
         assert result.json["plan"]["held"] >= result.json["plan"]["deactivate"] > 0
         return str(result.json["guards"]["deactivate"]["because"])

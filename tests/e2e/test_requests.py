@@ -18,7 +18,7 @@ NO_GUARDS = [
     for kind in ("create", "update", "role_change", "clear", "deactivate", "reactivate")
     for flag in ("--set", f"guards.{kind}={{percent=100, floor=100000}}")
 ]
-SWITCH_OFF = ("--set", "policy.unmanaged=deactivate")
+SWITCH_OFF = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.e2e.profiles import Profile, under_one_profile
 from tests.e2e.small_world import flags
 
 TIMES = {"createdAt", "updatedAt", "deactivatedAt"}
-DEACTIVATE = ("--set", "policy.unmanaged=deactivate", "--accept-mapping")
+DEACTIVATE = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all", "--accept-mapping")
 LIMITS = ("--set", "limits.core_per_minute=9000", "--set", "limits.standard_per_minute=9000")
 
 

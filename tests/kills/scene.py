@@ -36,6 +36,7 @@ tags = { column = "tags", separator = "|" }
 country = "country"
 [policy]
 unmanaged = "deactivate"
+unmanaged_scope = "all"
 deactivated = "reactivate"
 [guards]
 create = { percent = 100, floor = 1000 }

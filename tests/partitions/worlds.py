@@ -28,7 +28,8 @@ from tests.builders import a_block, a_mapping, a_raw_frame, a_typed, a_user
 
 MAPPING = a_mapping("name", "avatar", "role", "tags", "metadata.a", a_typed("n", ColumnKind.NUMBER))
 PROTECT = ("app_system", "bot-*")
-ROLES = frozenset({"default", "vip"})
+PROTECT_ROLES = ("@agentic", "staff")
+ROLES = frozenset({"default", "vip", "staff"})
 SECRET = "salt"
 AS_OF = 100
 OFF = 400
@@ -91,7 +92,7 @@ def _row(dice: Random, uid: str) -> dict[str, str | None]:
         "id": uid,
         "name": dice.choice(["Kiwi", "New", "New", "x" * 101]) if dice.random() < 0.3 else "New",
         "avatar": dice.choice([None, "", "https://example.org/a"]),
-        "role": dice.choice(["", "default", "VIP", "VIP", "emperor"]),
+        "role": dice.choice(["", "default", "VIP", "VIP", "VIP", "emperor", "Staff"]),
         "tags": dice.choice(["", "a|b", "c"]),
         "metadata.a": dice.choice(["", "x"]),
         "metadata.n": dice.choice(["", "1", "1.0"]),
@@ -102,7 +103,7 @@ def _user(dice: Random, uid: str, **but: Any) -> DirectoryUser:
     facts: dict[str, Any] = {
         "name": dice.choice(["Kiwi", "New"]),
         "avatar": dice.choice([None, "https://example.org/a"]),
-        "role": dice.choice(["default", "vip"]),
+        "role": "@Agentic" if dice.random() < 0.1 else dice.choice(["default", "vip"]),
         "tags": dice.choice([["a", "b"], ["c"]]),
         "metadata": dice.choice([{}, {"a": "x", "n": 1}]),
         "created_at": dice.choice([1, 200]),
@@ -126,10 +127,11 @@ def whole(world: World) -> "Outcome":
     rows = Rows()
     for piece in raw_pieces(world):
         rows.add(piece)
-    desired: Desired = with_roles(desire(rows.joined(), MAPPING), ROLES)
+    desired: Desired = with_roles(desire(rows.joined(), MAPPING), ROLES, PROTECT_ROLES)
     comparison = Comparison(
         desired,
         protect=PROTECT,
+        protect_roles=PROTECT_ROLES,
         freshness=Freshness(AS_OF, world.ours),
         forgotten=lambda uids: forgotten_among(uids, SECRET, world.tombstones),
     )
@@ -153,7 +155,7 @@ def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int
     template = Part(shelf, 0, 1, MAPPING, SECRET)
     nothing: frozenset[str] = frozenset()
     checked = Parted.checked(spill.split, shelf, engine, template, (), sentinels=nothing, collided=nothing)
-    desired = checked.with_roles(ROLES, PROTECT, world.tombstones)
+    desired = checked.with_roles(ROLES, PROTECT, PROTECT_ROLES, world.tombstones)
     walked = Walked(desired, uncompared=frozenset(), freshness=Freshness(AS_OF, world.ours))
     hints = _tell(world, walked)
     gathered, found = walked.conclude(whole=True, hidden=frozenset({"tags"}), decided=world.decided)
