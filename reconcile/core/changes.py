@@ -5,26 +5,30 @@ Order: creates, updates, reactivations, deactivations; within each by uid, then 
 give the same changes, in whatever order the source or the directory came.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
+from reconcile.core.cells import arrow
 from reconcile.core.findings import Difference, Differences, Findings
 from reconcile.core.guards import GuardClass
+from reconcile.core.ours import Left, owned
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
 
-__all__ = ["class_counts", "list_changes", "without_stuck"]
+__all__ = ["class_counts", "list_changes", "own_rows", "without_stuck"]
 
 
-def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
+def class_counts(findings: Findings, policy: PlanPolicy, ours: Mapping[str, Left]) -> dict[GuardClass, int]:
     """
     Count the changes of each class without making them: the guards judge before the first one is.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
+    `ours` are the deactivations of our own runs: policy takes back only those.
     """
     drifted = findings.drifted_rows
     if not policy.update_newer:
@@ -32,7 +36,7 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
     counts = _drift_counts(drifted, findings.fields)
     if policy.reactivate:
         off = findings.deactivated_rows
-        is_ours = off["uid"].isin(ours).to_numpy(dtype=bool)
+        is_ours = own_rows(off, ours)
         counts[GuardClass.REACTIVATE] = int(is_ours.sum())
         if policy.reactivate_foreign:
             counts[GuardClass.REACTIVATE_FOREIGN] = int((~is_ours).sum())
@@ -43,6 +47,14 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
     unmanaged = findings.unmanaged_rows["newer"].to_numpy(dtype=bool)
     counts[GuardClass.DEACTIVATE] = int((~unmanaged).sum()) if policy.deactivate_unmanaged else 0
     return counts
+
+
+def own_rows(off: pd.DataFrame, ours: Mapping[str, Left]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of deactivated users whose deactivation is one of ours."""
+    is_ours: npt.NDArray[np.bool_] = np.array(off["uid"].isin(ours.keys()), dtype=bool)
+    columns = (arrow(off.loc[is_ours, name]).to_pylist() for name in ("uid", "created_at", "deactivated_at"))
+    is_ours[is_ours] = [owned(ours, *user) for user in zip(*columns, strict=True)]
+    return is_ours
 
 
 def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
@@ -80,11 +92,11 @@ def _drift_counts(rows: Any, fields: tuple[str, ...]) -> dict[GuardClass, int]:
     return counts
 
 
-def list_changes(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+def list_changes(findings: Differences, policy: PlanPolicy, ours: Mapping[str, Left]) -> Iterator[Change]:
     """
     Give the changes in plan order, numbered from 1.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
+    `ours` are the deactivations of our own runs: policy takes back only those.
     """
     for seq, change in enumerate(_unnumbered(findings, policy, ours), start=1):
         # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
@@ -92,7 +104,7 @@ def list_changes(findings: Differences, policy: PlanPolicy, ours: frozenset[str]
         yield change
 
 
-def _unnumbered(findings: Differences, policy: PlanPolicy, ours: frozenset[str]) -> Iterator[Change]:
+def _unnumbered(findings: Differences, policy: PlanPolicy, ours: Mapping[str, Left]) -> Iterator[Change]:
     for user in findings.missing():
         yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
     for user in findings.drifted():
@@ -100,9 +112,12 @@ def _unnumbered(findings: Differences, policy: PlanPolicy, ours: frozenset[str])
             yield from _updates(user)
     if policy.reactivate:
         for user in findings.deactivated():
-            kind = GuardClass.REACTIVATE if user.uid in ours else GuardClass.REACTIVATE_FOREIGN
+            is_ours = owned(ours, user.uid, user.created_at, user.deactivated_at)
+            kind = GuardClass.REACTIVATE if is_ours else GuardClass.REACTIVATE_FOREIGN
             if kind is GuardClass.REACTIVATE or policy.reactivate_foreign:
-                yield _change(user, Action.REACTIVATE, kind, ())
+                change = _change(user, Action.REACTIVATE, kind, ())
+                dates = {"created_at": user.created_at, "deactivated_at": user.deactivated_at}
+                yield msgspec.structs.replace(change, **dates)
                 yield from _updates(user)
     if policy.deactivate_unmanaged:
         for uid in findings.leaving():

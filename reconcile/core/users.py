@@ -98,6 +98,7 @@ class Record(msgspec.Struct, frozen=True):
     shown: frozenset[str]
     created_at: int | None = None
     updated_at: int | None = None
+    deactivated_at: int | None = None
 
     @property
     def moved_at(self) -> int | None:
@@ -130,6 +131,7 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
         shown=shown_of(user),
         created_at=user.created_at,
         updated_at=user.updated_at,
+        deactivated_at=user.deactivated_at or None,
     )
 
 

@@ -54,7 +54,7 @@ class Walked:
         ]
         self._looks = list(desired.looks)
         self._split = Splitter(desired.shelf, "directory", len(self._parts))
-        self._columns = ("uid", *desired.fields, "created_at", "updated_at", "deactivated")
+        self._columns = ("uid", *desired.fields, "created_at", "updated_at", "deactivated_at", "deactivated")
         self._shown = np.zeros(_BITS // 8, dtype=np.uint8)
         self._wanted: npt.NDArray[np.uint64] | None = None
         self._misses = False
@@ -236,6 +236,6 @@ def _own(decided: Decided, number: int, ours: dict[int, list[str]], stuck: dict[
     uids = frozenset(stuck.get(number, ()))
     return Decided(
         decided.policy,
-        frozenset(ours.get(number, ())),
+        {uid: decided.ours[uid] for uid in ours.get(number, ())},
         frozenset(entry for entry in decided.stuck if entry[0] in uids),
     )
