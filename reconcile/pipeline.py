@@ -32,6 +32,7 @@ from reconcile.planning import (
     plan_retry,
     plan_undo,
     read_source,
+    see_made_before,
     take_up,
     what_is_new,
 )
@@ -117,6 +118,7 @@ def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
     except PlanError as error:
         error.hint = "it cannot be finished without its plan; start anew: reconcile apply"
         raise
+    see_made_before(run, made)
     # Proves the key, and learns the rates, before anything is written.
     run.directory(()).roles()
     _see_reviewed(run, made)
@@ -213,7 +215,8 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
     return Mode(
         exact=exact,
         keeps=frozenset(made.header.fields) if keeps_all else _KEPT,
-        ours=run.state.own_deactivations() if policy.deactivated == "reactivate" else frozenset(),
+        ours=run.state.own_deactivations(),
+        wakes=policy.deactivated == "reactivate",
         stuck=run.state.stuck(),
         freshness=_freshness(run, made.header.source),
         leaves_newer=policy.newer == "skip",

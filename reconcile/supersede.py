@@ -4,8 +4,10 @@ from contextlib import closing
 
 import structlog
 
+from reconcile.applying.dates import keep_dates
 from reconcile.cometchat.directory import Directory
 from reconcile.core.actual import records_of
+from reconcile.core.ours import was_near
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, normal
 from reconcile.core.users import Record
@@ -46,7 +48,7 @@ def _settle_open(run: Run, run_id: str) -> int:
         for past in rest:
             run.state.settle(run_id, past, _look(directory, past))
     run.state.all_confirmed(run_id)
-    run.state.flush()
+    keep_dates(directory, run.state, run_id)
     return number
 
 
@@ -61,7 +63,7 @@ def _settle_by_page(run: Run, run_id: str, directory: Directory, fields: tuple[s
         for past in run.state.left_open(run_id, rows):
             record = rows[past.uid]
             if past.action != Action.DEACTIVATE and _is_there(past, record):
-                run.state.settle(run_id, past, _there(record))
+                run.state.settle(run_id, past, _there(past, record))
         run.state.flush()
 
 
@@ -70,7 +72,7 @@ def _look(directory: Directory, past: PastChange) -> Settled:
         record = directory.look(past.uid)
     except (DirectoryBusy, ChangeRejected):
         return Settled(Outcome.FAILED, "not known: the directory could not say")
-    return _there(record) if _is_there(past, record) else Settled(Outcome.FAILED, "superseded")
+    return _there(past, record) if _is_there(past, record) else Settled(Outcome.FAILED, "superseded")
 
 
 def _is_there(past: PastChange, record: Record | None) -> bool:
@@ -81,5 +83,12 @@ def _is_there(past: PastChange, record: Record | None) -> bool:
     return is_active and all(values.get(name) == text for name, text in normal(past.after).items())
 
 
-def _there(record: Record | None) -> Settled:
-    return Settled(Outcome.APPLIED, "settled by looking", record.moved_at if record else None)
+def _there(past: PastChange, record: Record | None) -> Settled:
+    """
+    Settle what agrees. Somebody else may have made or changed the user since the run was killed: the dates of the
+    record are those of our write only where they are near the time of its intent.
+    """
+    made, moved = (record.created_at, record.moved_at) if record else (None, None)
+    made, moved = (date if was_near(date, past.intended_at) else None for date in (made, moved))
+    made = made if past.action == Action.CREATE else None
+    return Settled(Outcome.APPLIED, "settled by looking", moved, created_at=made)

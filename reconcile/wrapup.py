@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from reconcile.core.clocks import future_notes
 from reconcile.core.outcome import Outcome
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
@@ -45,6 +46,7 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     Raises: whatever is a bug, after it was reported like everything else.
     """
     ledger = Ledger()
+    ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
     ended_by: ReconcileError | None = None
     bug: Exception | None = None
     try:
@@ -118,8 +120,9 @@ def _publish(run: Run, report: Report) -> None:
     try:
         good = [row for row in run.state.runs() if row.exit_code == 0 and (row.command == "plan") is is_dry]
         whole = [row for row in good if row.since is None and row.command in _FROM_SOURCE]
+        # The newest run that ended, and not the latest date: the clock may have been wrong for a night.
         last, last_whole = (
-            max((row.finished_at for row in rows if row.finished_at), default=None) for rows in (good, whole)
+            next((row.finished_at for row in rows if row.finished_at), None) for rows in (good, whole)
         )
         budget = {str(group): rate for group, rate in run.gate.rates().items()}
         with replacing(Path(run.settings.run.metrics), mode=0o644) as file:
@@ -148,13 +151,15 @@ def _let_go(run: Run) -> None:
     """
     Keep so many runs that wrote, and so many that did not; unfinished ones always stay.
 
-    Runs over a part of the source are counted apart, so that the hours do not push out the nights.
+    Runs over a part of the source are counted apart, so that the hours do not push out the nights. The run that has just
+    been written always stays.
     """
     done = [row for row in run.state.runs() if row.state in {"finished", "superseded"}]
     old = [
         row.run_id
         for kind in product((True, False), repeat=2)
         for row in [row for row in done if (row.writes > 0, row.since is None) == kind][run.settings.run.keep :]
+        if row.run_id != run.id
     ]
     if old:
         prune(run.settings.run_dir, old)

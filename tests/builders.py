@@ -17,6 +17,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Template
 from reconcile.core.mapping import Mapping as ColumnMapping
+from reconcile.core.ours import Left
 from reconcile.core.plan import Action, Change, PlanPolicy
 from reconcile.core.upsert import Terms
 from reconcile.core.users import DirectoryUser, Record, as_record
@@ -121,8 +122,13 @@ def summed(found: Findings) -> Found:
 
 
 def the_changes(found: Findings, policy: PlanPolicy | None = None, ours: Iterable[str] = ()) -> list[Change]:
-    """The changes that a plan made from these findings lists."""
-    return list(list_changes(found, policy or PlanPolicy(), frozenset(ours)))
+    """The changes that a plan made from these findings lists; `ours` are deactivated by us, whenever that was."""
+    return list(list_changes(found, policy or PlanPolicy(), by_us(*ours)))
+
+
+def by_us(*uids: str) -> dict[str, Left]:
+    """Deactivations of our own, at whatever time."""
+    return {uid: Left(between=(0, 1 << 40)) for uid in uids}
 
 
 def a_change(**but: Any) -> Change:

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -10,6 +10,7 @@ from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
+from reconcile.core.ours import Left
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.scope import Scope
@@ -71,8 +72,7 @@ class Mode:
 
     `exact`: only what the plan says (a saved plan); else the least update towards the desired state.
     `limit`: the first so many changes in plan order. `unknown`: how many users the directory could not say
-    anything about. `ours` are the users that may be switched on: those that our own runs switched off, where the
-    policy allows it. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
+    anything about. `ours` are the deactivations that our own runs made; a create may take them back where `wakes`. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
     empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
     `leaves_newer` not written at all. `clock_doubt` says why nobody may be deactivated by the clocks as they are now; empty
     where they are good enough. `settled`, `open_intents` and
@@ -82,7 +82,8 @@ class Mode:
 
     exact: bool
     keeps: frozenset[str]
-    ours: frozenset[str] = frozenset()
+    ours: Mapping[str, Left] = field(default_factory=dict)
+    wakes: bool = False
     stuck: frozenset[tuple[str, str, str]] = frozenset()
     freshness: Freshness = field(default_factory=Freshness)
     leaves_newer: bool = False

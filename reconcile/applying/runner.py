@@ -12,6 +12,7 @@ from queue import SimpleQueue
 import structlog
 
 from reconcile.applying.confirming import Confirmations
+from reconcile.applying.dates import keep_dates
 from reconcile.applying.hands import Group, Hands, Mode, groups_of
 from reconcile.applying.switches import CLOCK, Switch, batches_of
 from reconcile.applying.upserts import DOUBTS, Upserter
@@ -84,6 +85,7 @@ class Applier:
         if self._is_sound():
             off = batches_of(group.changes[0] for group in self._groups(Action.DEACTIVATE))
             self._side_by_side({Action.DEACTIVATE: (partial(self._switch_off, batch) for batch in off)})
+        self._keep_dates()
         self._hands.state.all_confirmed(self._hands.run_id)
         self._hands.state.flush()
 
@@ -129,6 +131,18 @@ class Applier:
     def _switch_off(self, batch: Sequence[Change]) -> None:
         for change, settled in self._switch.deactivate(batch):
             self._settle(change, settled)
+
+    def _keep_dates(self) -> None:
+        """Keep since when those are deactivated that this run switched off: only this date says that it was us."""
+        known = next((guard.base for guard in self._header.guards if guard.guard == GuardClass.REACTIVATE), None)
+        keep_dates(
+            self._hands.directory,
+            self._hands.state,
+            self._hands.run_id,
+            known_off=known,
+            certain=self._switch.certain,
+            wait=self._hands.wait_for_lag,
+        )
 
     def _upserts(self, groups: Iterable[Group]) -> Iterator[Work]:
         return (partial(self._carry_out, group) for group in groups)

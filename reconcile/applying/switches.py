@@ -4,12 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
+
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.applying.upserts import short
+from reconcile.cometchat.directory import Unknown
 from reconcile.cometchat.wire import BULK_LIMIT
+from reconcile.core.ours import OTHER_DEACTIVATION, OTHER_RECORD, Left
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change
-from reconcile.core.upsert import refused_by_role
+from reconcile.core.upsert import is_other, refused_by_role
+from reconcile.core.users import DirectoryUser, Record
 from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 
 __all__ = ["CLOCK", "Switch", "batches_of"]
@@ -21,20 +26,35 @@ _AGREED = "the look before the write agreed"
 
 
 class Switch:
-    """Carries out reactivations and deactivations. Thread-safe: it holds nothing of a change."""
+    """
+    Carries out reactivations and deactivations. Thread-safe.
+
+    `certain` are the numbers of the deactivations that this process is known to have made.
+    """
 
     def __init__(self, hands: Hands, mode: Mode) -> None:
         self._hands = hands
         self._mode = mode
+        self.certain: set[int] = set()
 
     def reactivate(self, changes: Iterable[Change]) -> Iterator[tuple[Change, Settled]]:
-        """Reactivate users; gives each change with its outcome. Who may be on already by our doing is looked at."""
+        """
+        Reactivate users, each looked at once more right before; gives each change with its outcome.
+
+        Only where the deactivation is still the one that the plan saw: else somebody had a reason for another one.
+        """
         for batch in batches_of(changes):
-            done = {change.seq for change in batch if self._was_switched_on(change)}
-            yield from ((change, Settled(Outcome.APPLIED, _AGREED)) for change in batch if change.seq in done)
-            due = [change for change in batch if change.seq not in done]
-            if due:
-                yield from self._switch(due, _ON, self._hands.directory.reactivate)
+            due, made = [], {}
+            found = self._hands.directory.find_each([change.uid for change in batch])
+            for change, (_, user) in zip(batch, found, strict=True):
+                settled = self._not_to_wake(change, user)
+                if settled is not None:
+                    yield change, settled
+                elif isinstance(user, DirectoryUser):
+                    due.append(change)
+                    made[change.seq] = user.created_at
+            for change, settled in self._switch(due, _ON, self._hands.directory.reactivate) if due else ():
+                yield change, msgspec.structs.replace(settled, created_at=made[change.seq])
 
     def deactivate(self, batch: Sequence[Change]) -> Iterator[tuple[Change, Settled]]:
         """Deactivate one batch, each looked at once more right before; gives each change with its outcome."""
@@ -48,16 +68,24 @@ class Switch:
         elif due:
             yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
-    def _was_switched_on(self, change: Change) -> bool:
-        """Whether an earlier start of this run, which was cut short, did it."""
-        if change.seq not in self._mode.open_intents:
-            return False
-        try:
-            look = self._hands.directory.look(change.uid, settling=True)
-        except (DirectoryBusy, ChangeRejected):
-            # Sending it again changes nothing, and its answer says what is so.
-            return False
-        return look is not None and look.active
+    def _not_to_wake(self, change: Change, user: DirectoryUser | Unknown | None) -> Settled | None:
+        """Say why a user is not to be reactivated; None when it may be done."""
+        if isinstance(user, Unknown):
+            return Settled(Outcome.FAILED, user.why)
+        if user is None:
+            return Settled(Outcome.SKIPPED, "vanished: the user is neither active nor listed as deactivated")
+        if not user.deactivated_at:
+            # After a start that was cut short it may have been us.
+            ours = change.seq in self._mode.open_intents
+            return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
+        if change.deactivated_at is not None:
+            planned: Left | None = Left(change.created_at, change.deactivated_at)
+        else:
+            # A plan of an older version: what the journal has of our own deactivation has to do.
+            planned = self._mode.ours.get(change.uid)
+        if planned is None or not planned.is_deactivation(user.created_at, user.deactivated_at):
+            return Settled(Outcome.SKIPPED, OTHER_DEACTIVATION)
+        return None
 
     def _refusal(self, change: Change) -> Settled | None:
         """Look at who is to be switched off, and say why not; None when it may be done."""
@@ -72,12 +100,15 @@ class Switch:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
             return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
-        protected = refused_by_role(look, self._mode.protected_roles)
-        if protected is not None:
-            return protected
+        return self._not_to_send_away(change, look)
+
+    def _not_to_send_away(self, change: Change, look: Record) -> Settled | None:
+        """Say why an active user is not to be deactivated; None when it may be done."""
+        if is_other(change, look):
+            return Settled(Outcome.SKIPPED, OTHER_RECORD)
         if self._mode.freshness.may_be_newer(change.uid, look.created_at, look.updated_at):
             return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
-        return None
+        return refused_by_role(look, self._mode.protected_roles)
 
     def _switch(
         self, batch: list[Change], way: "_Way", send: Callable[[Sequence[str]], Lists]
@@ -86,8 +117,12 @@ class Switch:
             self._hands.state.intend(self._hands.run_id, change, {})
         lists, was_lost = self._send([change.uid for change in batch], send)
         for change in batch:
-            sent_before = was_lost or change.seq in self._mode.open_intents
-            yield change, _read(change.uid, lists, way, sent_before=sent_before) or self._seen(change, way)
+            was_open = change.seq in self._mode.open_intents
+            settled = _read(change.uid, lists, way, sent_before=was_lost or was_open) or self._seen(change, way)
+            is_named = change.uid in lists.get(way.done, ())
+            if way is _OFF and settled.outcome is Outcome.APPLIED and (is_named or not was_open):
+                self.certain.add(change.seq)
+            yield change, settled
 
     def _send(self, uids: list[str], send: Callable[[Sequence[str]], Lists]) -> tuple[Lists, bool]:
         """

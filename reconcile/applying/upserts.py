@@ -11,6 +11,7 @@ from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
 from reconcile.core.actual import managed_groups
 from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
+from reconcile.core.ours import owned, was_near
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent, sent_of
@@ -114,7 +115,8 @@ class Upserter:
             return Settled(Outcome.SKIPPED, f"changed by another after the write: {', '.join(proof.differing)}")
         settled = self._judge(change, sent, record, proof, terms)
         # The time of the record may be another's.
-        settled = msgspec.structs.replace(settled, updated_at=settled.updated_at and sent.at)
+        made = sent.at if change.action is Action.CREATE and not sent.is_update else None
+        settled = msgspec.structs.replace(settled, updated_at=settled.updated_at and sent.at, created_at=made)
         return _timed(settled, is_unmoved=sent.is_dated_alike)
 
     def _carry_out(self, change: Change, terms: Terms, known: Record | None) -> Ended:
@@ -143,6 +145,22 @@ class Upserter:
         return Settled(Outcome.FAILED, f"unsettled after {ATTEMPTS} attempts"), None
 
     def _decide_and_send(self, change: Change, look: Record | None, terms: Terms) -> Ended:
+        was_open = look is not None and change.seq in self._mode.open_intents
+        at = self._hands.state.intended_at(self._hands.run_id, change.seq) if was_open else None
+        if was_open and look is not None:
+            # What an earlier start of this run sent may have got lost, and somebody else have made the user since.
+            terms = replace(terms, doubtful=not was_near(look.created_at, at))
+        ended, record = self._decided(change, look, terms)
+        if isinstance(ended, Sent) or record is None:
+            return ended, record
+        if change.action is Action.CREATE and (look is None or (terms.sent and not terms.doubtful)):
+            ended = msgspec.structs.replace(ended, created_at=record.created_at)
+        if was_open and record is look and not was_near(ended.updated_at, at):
+            # The same of the last change that the record shows.
+            ended = msgspec.structs.replace(ended, updated_at=None)
+        return ended, record
+
+    def _decided(self, change: Change, look: Record | None, terms: Terms) -> Ended:
         if look is not None and terms.sent and (whole := self._hands.state.kept_whole(self._hands.run_id, change)):
             body = restoring_body(change.fields, change.desired, look, whole)
             if body is not None:
@@ -281,7 +299,7 @@ class Upserter:
 
         None when it was reactivated and is to be looked at again.
         """
-        may_reactivate = change.uid in self._mode.ours and not self._mode.exact
+        may_reactivate = self._mode.wakes and not self._mode.exact and self._is_ours(change.uid)
         if isinstance(taken, Conflict) and not may_reactivate:
             return Settled(
                 Outcome.SKIPPED, "the uid belongs to a deactivated user that policy.deactivated leaves as it is"
@@ -291,6 +309,13 @@ class Upserter:
         lists = self._directory.reactivate([change.uid])
         gone = change.uid in lists.get("notFound", ())
         return Settled(Outcome.REJECTED, short(taken)) if gone else None
+
+    def _is_ours(self, uid: str) -> bool:
+        """Look whether a user is deactivated by us, and not by somebody else since."""
+        if uid not in self._mode.ours:
+            return False
+        user = self._directory.find_deactivated(uid)
+        return user is not None and owned(self._mode.ours, uid, user.created_at, user.deactivated_at)
 
 
 def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:

@@ -16,6 +16,9 @@ __all__ = ["files", "run_ids"]
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 _SHOWN = 50
+# A run that has no number yet was begun by another version since, and a file of an older one has no numbers at all.
+_HAS_NUMBERS = "SELECT 1 FROM sqlite_master WHERE name = 'run_numbers'"
+_BY_NUMBER = "coalesce((SELECT number FROM run_numbers n WHERE n.run_id = runs.run_id), 1e18) DESC,"
 _WAIT_S = 0.2  # for a state file that is being written: nobody waits longer for a key of the keyboard
 
 
@@ -31,13 +34,14 @@ def run_ids(which: str = "1") -> Complete:
         path = _run_dir(ctx.params) / "state.sqlite"
         sql = (
             "SELECT run_id, command, coalesce(verdict, state), coalesce(headline, '') FROM runs"  # noqa: S608 - ours
-            f" WHERE {which} AND substr(run_id, 1, ?) = ? ORDER BY run_id DESC LIMIT {_SHOWN}"
+            f" WHERE {which} AND substr(run_id, 1, ?) = ? ORDER BY {{}} run_id DESC LIMIT {_SHOWN}"
         )
         try:
             with closing(
                 sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)
             ) as state:
-                rows = state.execute(sql, (len(incomplete), incomplete)).fetchall()
+                order = _BY_NUMBER if state.execute(_HAS_NUMBERS).fetchone() else ""
+                rows = state.execute(sql.format(order), (len(incomplete), incomplete)).fetchall()
         except (sqlite3.Error, ValueError):
             return []
         return [CompletionItem(run, help=_words(f"{command}, {end}: {line}")) for run, command, end, line in rows]

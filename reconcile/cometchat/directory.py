@@ -8,7 +8,7 @@ show tags and metadata at all.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
@@ -181,12 +181,38 @@ class Directory:
             return self._search(uid, ("onlyDeactivated", "1"))
         return user if len(shown_of(user)) == 2 else self._completed(user, settling=False)
 
+    def find_deactivated(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
+        """
+        Find one user that is deactivated as far as anybody knows; None where neither the list nor a look shows it.
+
+        It may be active again: its `deactivated_at` says so.
+        """
+        user = self._search(uid, ("onlyDeactivated", "1"), settling=settling)
+        user = user or self.get(uid, settling=settling)
+        if user is None and self.first_page:
+            # Where pages are counted from 0, the first one was not asked for.
+            with suppress(ChangeRejected):
+                rows = self._list(0, *_named(uid), ("onlyDeactivated", "1"), settling=settling)
+                user = next((row for row in rows if row.uid.lower() == uid), None)
+        return user
+
+    def find_each(
+        self, uids: Iterable[str], *, settling: bool = False
+    ) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+        """Find many users that are deactivated as far as anybody knows, several at a time, in their order."""
+        return self._each(uids, partial(self.find_deactivated, settling=settling))
+
     def get_each(self, uids: Iterable[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
         """Get many users, several at a time, in their order."""
+        return self._each(uids, self._whole)
+
+    def _each(
+        self, uids: Iterable[str], find: Callable[[str], DirectoryUser | None]
+    ) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
         with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[tuple[str, Future[DirectoryUser | Unknown | None]]] = deque()
             for uid in uids:
-                waiting.append((uid, pool.submit(self._get_or_unknown, uid)))
+                waiting.append((uid, pool.submit(_or_unknown, find, uid)))
                 if len(waiting) >= 2 * self._workers:
                     first, found = waiting.popleft()
                     yield first, found.result()
@@ -253,19 +279,13 @@ class Directory:
 
     def _search(self, uid: str, *more: tuple[str, str], settling: bool = False) -> DirectoryUser | None:
         """Look a user up in the list; what it begins may begin many other uids."""
-        search = (("searchKey", uid), ("searchIn", "uid"), *more)
+        search = (*_named(uid), *more)
         for number in range(self.first_page, self.first_page + _SEARCH_PAGES):
             rows = self._list(number, *search, settling=settling)
             row = next((row for row in rows if row.uid.lower() == uid), None)
             if row is not None or not rows:
                 return row
         return None
-
-    def _get_or_unknown(self, uid: str) -> DirectoryUser | Unknown | None:
-        try:
-            return self._whole(uid)
-        except (DirectoryBusy, ChangeRejected) as error:
-            return Unknown(error.message)
 
     def _must(self, request: Request[T], *, settling: bool = False) -> T:
         found = self._client.send(request, settling=settling)
@@ -304,6 +324,17 @@ class Directory:
 def _rows_of(number: int, read: Callable[[bytes], T], *more: tuple[str, str]) -> Request[T]:
     params = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
     return Request("GET", "/users", read, params)
+
+
+def _named(uid: str) -> tuple[tuple[str, str], ...]:
+    return (("searchKey", uid), ("searchIn", "uid"))
+
+
+def _or_unknown(find: Callable[[str], DirectoryUser | None], uid: str) -> DirectoryUser | Unknown | None:
+    try:
+        return find(uid)
+    except (DirectoryBusy, ChangeRejected) as error:
+        return Unknown(error.message)
 
 
 def _are_apart(one: Iterable[DirectoryUser], other: Iterable[DirectoryUser]) -> bool:

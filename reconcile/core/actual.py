@@ -50,8 +50,8 @@ def read_rows(body: bytes, fields: tuple[str, ...]) -> pa.Table:
     Read a page of the list, one row a record as it came (doubles included).
 
     Columns: `uid` (see `folded`); the managed fields; `role`, also where it is not managed: it may protect its user;
-    `created_at`, `updated_at` (unix seconds or missing); `deactivated`; and for each managed group whether the row
-    showed it (see `shown_column`).
+    `created_at`, `updated_at`, `deactivated_at` (unix seconds or missing); `deactivated`; and for each managed group
+    whether the row showed it (see `shown_column`).
     Raises: msgspec.DecodeError, RecursionError.
     """
     return _reader(fields)(body)
@@ -70,6 +70,7 @@ def records_of(page: pa.Table, fields: tuple[str, ...]) -> Iterator[Record]:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             role=row["role"],
+            deactivated_at=row["deactivated_at"] or None,
         )
 
 
@@ -145,6 +146,7 @@ class _Reader:
             data |= self._metadata([row.metadata for row in rows])
         data["created_at"] = _array(rows, "createdAt", pa.int64())
         data["updated_at"] = _array(rows, "updatedAt", pa.int64())
+        data["deactivated_at"] = _array(rows, "deactivatedAt", pa.int64())
         data["deactivated"] = pa.array([bool(row.deactivatedAt) for row in rows], pa.bool_())
         return pa.table(data)
 

@@ -5,7 +5,7 @@ Order: creates, updates, reactivations, deactivations; within each by uid, then 
 give the same changes, in whatever order the source or the directory came.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,10 +18,11 @@ import pyarrow as pa
 from reconcile.core.cells import arrow
 from reconcile.core.findings import Difference, Differences, Findings
 from reconcile.core.guards import GuardClass
+from reconcile.core.ours import Left, owned
 from reconcile.core.plan import Action, Change, PlanPolicy, by_class
 from reconcile.core.users import Reason
 
-__all__ = ["Within", "class_counts", "class_users", "list_changes", "without_stuck"]
+__all__ = ["Within", "class_counts", "class_users", "list_changes", "own_rows", "without_stuck"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,11 +34,11 @@ class Within(Protocol):
         """Keep those of many uids that are among them, in their order."""
 
 
-def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -> dict[GuardClass, int]:
+def class_counts(findings: Findings, policy: PlanPolicy, ours: Mapping[str, Left]) -> dict[GuardClass, int]:
     """
     Count the changes of each class without making them: the guards judge before the first one is.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself.
+    `ours` are the deactivations of our own runs: policy takes back only those.
     """
     counts: dict[GuardClass, int] = {}
     for kind, _, is_due in _members(findings, policy, ours):
@@ -46,7 +47,7 @@ def class_counts(findings: Findings, policy: PlanPolicy, ours: frozenset[str]) -
 
 
 def class_users(
-    findings: Findings, policy: PlanPolicy, ours: frozenset[str], kinds: Collection[GuardClass]
+    findings: Findings, policy: PlanPolicy, ours: Mapping[str, Left], kinds: Collection[GuardClass]
 ) -> dict[GuardClass, pa.Array]:
     """Give the uids that the changes of these classes are about; each is in a class once."""
     pieces: dict[GuardClass, list[pa.Array]] = {}
@@ -54,6 +55,14 @@ def class_users(
         if kind in kinds:
             pieces.setdefault(kind, []).append(arrow(rows["uid"][is_due]).cast(pa.string()))
     return {kind: pa.concat_arrays(uids) for kind, uids in pieces.items()}
+
+
+def own_rows(off: pd.DataFrame, ours: Mapping[str, Left]) -> Mask:
+    """Mark the rows of deactivated users whose deactivation is one of ours."""
+    is_ours: Mask = np.array(off["uid"].isin(ours.keys()), dtype=bool)
+    columns = (arrow(off.loc[is_ours, name]).to_pylist() for name in ("uid", "created_at", "deactivated_at"))
+    is_ours[is_ours] = [owned(ours, *user) for user in zip(*columns, strict=True)]
+    return is_ours
 
 
 def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
@@ -77,14 +86,14 @@ def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -
 
 
 def _members(
-    findings: Findings, policy: PlanPolicy, ours: frozenset[str]
+    findings: Findings, policy: PlanPolicy, ours: Mapping[str, Left]
 ) -> Iterator[tuple[GuardClass, pd.DataFrame, Mask]]:
     """Give the rows in which the users of a class are, and which rows these are. A class may come twice."""
     drifted, off, missing = findings.drifted_rows, findings.deactivated_rows, findings.missing_rows
     is_due = ~_is_newer(drifted) if not policy.update_newer else np.ones(len(drifted), dtype=bool)
     yield from _drifting(drifted, is_due, findings.fields)
     if policy.reactivate:
-        is_ours: Mask = off["uid"].isin(ours).to_numpy(dtype=bool)
+        is_ours = own_rows(off, ours)
         yield GuardClass.REACTIVATE, off, is_ours
         if policy.reactivate_foreign:
             yield GuardClass.REACTIVATE_FOREIGN, off, ~is_ours
@@ -117,13 +126,13 @@ def _is_newer(rows: pd.DataFrame) -> Mask:
 
 
 def list_changes(
-    findings: Differences, policy: PlanPolicy, ours: frozenset[str], scope: Within | None = None
+    findings: Differences, policy: PlanPolicy, ours: Mapping[str, Left], scope: Within | None = None
 ) -> Iterator[Change]:
     """
     Give the changes in plan order, numbered from 1.
 
-    `ours` are the uids that our own runs deactivated: only those may policy bring back by itself. `scope` keeps of
-    users outside the source those that may be deactivated (None: all of them).
+    `ours` are the deactivations of our own runs: policy takes back only those. `scope` keeps of users outside the
+    source those that may be deactivated (None: all of them).
     """
     for seq, change in enumerate(_unnumbered(findings, policy, ours, scope), start=1):
         # Nobody has seen it yet; a copy of each of a million would cost more than to make it.
@@ -132,7 +141,7 @@ def list_changes(
 
 
 def _unnumbered(
-    findings: Differences, policy: PlanPolicy, ours: frozenset[str], scope: Within | None
+    findings: Differences, policy: PlanPolicy, ours: Mapping[str, Left], scope: Within | None
 ) -> Iterator[Change]:
     for user in findings.missing():
         yield _change(user, Action.CREATE, GuardClass.CREATE, user.differing)
@@ -141,9 +150,12 @@ def _unnumbered(
             yield from _updates(user)
     if policy.reactivate:
         for user in findings.deactivated():
-            kind = GuardClass.REACTIVATE if user.uid in ours else GuardClass.REACTIVATE_FOREIGN
+            is_ours = owned(ours, user.uid, user.created_at, user.deactivated_at)
+            kind = GuardClass.REACTIVATE if is_ours else GuardClass.REACTIVATE_FOREIGN
             if kind is GuardClass.REACTIVATE or policy.reactivate_foreign:
-                yield _change(user, Action.REACTIVATE, kind, ())
+                change = _change(user, Action.REACTIVATE, kind, ())
+                dates = {"created_at": user.created_at, "deactivated_at": user.deactivated_at}
+                yield msgspec.structs.replace(change, **dates)
                 yield from _updates(user)
     if policy.deactivate_unmanaged:
         leaving = findings.leaving()

@@ -235,7 +235,9 @@ class Comparison:
             counts=counts,
             missing_rows=self._missing_rows(),
             drifted_rows=drifted,
-            deactivated_rows=self._rows_in(self._switched_off, _State.DEACTIVATED),
+            deactivated_rows=self._rows_in(
+                self._switched_off or [self._beside_off(*self._nobody())], _State.DEACTIVATED
+            ),
             unmanaged_rows=outside_rows,
             fields=self._fields,
             visible=tuple(name for name in self._fields if name not in hidden),
@@ -306,6 +308,14 @@ class Comparison:
         columns["newer"] = pa.array(self._newer_of(block), pa.bool_())
         return as_frame(columns)
 
+    def _beside_off(self, block: pa.Table, rows: Rows) -> pd.DataFrame:
+        """The same of deactivated users, with the dates that tell who deactivated them."""
+        dates = as_frame({name: _only(block[name]) for name in ("created_at", "deactivated_at")})
+        return self._beside(block, rows).join(dates)
+
+    def _nobody(self) -> tuple[pa.Table, Rows]:
+        return no_rows(self._fields), np.empty(0, dtype=np.int64)
+
     def _newer_of(self, block: pa.Table) -> Mask:
         newer = np.zeros(len(block), dtype=bool)
         as_of = self._freshness.as_of_unix_s
@@ -332,7 +342,7 @@ class Comparison:
         # What no look at the user could say, this walk says.
         open_ = np.isin(self._state[at], [_State.UNSEEN, _State.UNKNOWN])
         self._state[at[open_]] = _State.DEACTIVATED
-        self._switched_off.append(self._beside(block.take(pa.array(inside)), at))
+        self._switched_off.append(self._beside_off(block.take(pa.array(inside)), at))
         known = len(self._outside_deactivated)
         self._outside_deactivated.update(uids.filter(pa.array(rows < 0)).to_pylist())
         return len(at) + len(self._outside_deactivated) - known
@@ -351,7 +361,7 @@ class Comparison:
 
     def _rows_in(self, parts: list[pd.DataFrame], state: _State) -> pd.DataFrame:
         if not parts:
-            parts = [self._beside(no_rows(self._fields), np.empty(0, dtype=np.int64))]
+            parts = [self._beside(*self._nobody())]
         every = pd.concat(parts, ignore_index=True)
         still: pd.DataFrame = every[self._state[every["row"].to_numpy(dtype=np.int64)] == state]
         return still.drop_duplicates("uid", keep="last").sort_values("uid", ignore_index=True)

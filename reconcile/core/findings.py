@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -22,7 +22,7 @@ class Difference(msgspec.Struct, frozen=True, gc=False):
     One desired user and its directory record, where they differ (or where it is not active).
 
     `desired` and `actual` hold every managed field; `differing` those to write. `actual` is None for a
-    missing user.
+    missing user. `created_at` and `deactivated_at` (unix seconds) are known of deactivated users only.
     """
 
     uid: str
@@ -32,6 +32,8 @@ class Difference(msgspec.Struct, frozen=True, gc=False):
     differing: tuple[str, ...]
     fingerprint: str | None
     newer: bool = False
+    created_at: int | None = None
+    deactivated_at: int | None = None
 
 
 class Differences(Protocol):
@@ -130,11 +132,11 @@ def differences(
     for part in map(_Part, pieces):
         flags = zip(*(part(f"differs {field}") for field in fields), strict=True)
         values = (part.each(fields), part.each(fields, "actual "), flags)
-        heads = (part("uid"), part(SOURCE_ROW), part("newer"))
-        for uid, row, newer, desired, actual, differs in zip(*heads, *values, strict=True):
+        heads = (part("uid"), part(SOURCE_ROW), part("newer"), part.dates())
+        for uid, row, newer, dates, desired, actual, differs in zip(*heads, *values, strict=True):
             differing = tuple(compress(fields, differs))
             seen = fingerprint(actual, visible)
-            yield Difference(uid, row, desired, actual, differing, seen, newer)
+            yield Difference(uid, row, desired, actual, differing, seen, newer, *dates)
 
 
 def leaving(pieces: Iterable[pd.DataFrame]) -> Iterator[str]:
@@ -156,6 +158,12 @@ class _Part:
     def __call__(self, column: str) -> list[Any]:
         found: list[Any] = arrow(self.rows[column]).to_pylist()
         return found
+
+    def dates(self) -> Iterable[tuple[int | None, int | None]]:
+        """Give when each user was created and deactivated, where the rows say so."""
+        if "deactivated_at" not in self.rows:
+            return repeat((None, None), len(self.rows))
+        return zip(self("created_at"), self("deactivated_at"), strict=True)
 
     def each(self, fields: Sequence[str], side: str = "") -> Iterator[dict[str, str | None]]:
         """Give the fields of each row; `side` is what their columns begin with."""

@@ -4,14 +4,15 @@ What a comparison found as far as guards and reports ask: numbers, and the first
 A user is in one partition of the whole, so what several partitions found comes together by adding up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import class_counts, class_users, without_stuck
+from reconcile.core.changes import class_counts, class_users, own_rows, without_stuck
 from reconcile.core.findings import Counts, Findings
 from reconcile.core.guards import GuardClass
+from reconcile.core.ours import Left
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.recent import Others, Recent, others
 
@@ -34,13 +35,13 @@ class Named(msgspec.Struct, frozen=True):
 
 class Decided(msgspec.Struct, frozen=True):
     """
-    What decides which findings become changes: the policy, whom our own runs switched off, what never sticks.
+    What decides which findings become changes: the policy, the deactivations of our own runs, what never sticks.
 
     `recent` are the users that earlier runs changed: the guards count them beside those of the plan.
     """
 
     policy: PlanPolicy = PlanPolicy()
-    ours: frozenset[str] = frozenset()
+    ours: Mapping[str, Left] = {}
     stuck: frozenset[tuple[str, str, str]] = frozenset()
     recent: Recent = {}
 
@@ -83,7 +84,7 @@ def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
         unmanaged_users=Named(len(outside), tuple(outside[:_NAMED])),
         protected={pattern: Named.of(uids) for pattern, uids in findings.protected_by.items()},
         protected_roles={role: Named.of(uids) for role, uids in findings.protected_by_role.items()},
-        banned=Named.of(off[~off.isin(decided.ours).to_numpy(dtype=bool)].tolist()),
+        banned=Named.of(off[~own_rows(findings.deactivated_rows, decided.ours)].tolist()),
         bought=Named.of(_bought(findings)),
         others=_others(findings, decided),
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.ours import Left
+
 __all__ = ["DID_NOT_STICK", "UNPROVEN", "Outcome", "PastChange", "Settled", "empty_tally"]
 
 
@@ -31,13 +33,15 @@ class Settled(msgspec.Struct, frozen=True):
     The outcome of one change.
 
     `detail` says why in a few words, without personal data; `updated_at` is the directory's own time of the
-    record afterwards (unix seconds) and `fingerprint` sums up the managed fields then, both where known.
+    record afterwards (unix seconds) and `fingerprint` sums up the managed fields then, both where known. `created_at`
+    (unix seconds) is when the record was made that this change created or switched on.
     """
 
     outcome: Outcome
     detail: str = ""
     updated_at: int | None = None
     fingerprint: str | None = None
+    created_at: int | None = None
 
     @property
     def needs_a_person(self) -> bool:
@@ -56,7 +60,9 @@ class PastChange(msgspec.Struct, frozen=True):
     """
     What a run did about one user, or was about to do; `outcome` None where nobody knows yet.
 
-    `before` and `after` hold the fields that it wrote, as plain JSON; empty where it sent nothing.
+    `before` and `after` hold the fields that it wrote, as plain JSON; empty where it sent nothing. `updated_at` is the
+    directory's time of the record afterwards, `left` the dates that it left, and `intended_at` when this machine
+    recorded it; all in unix seconds, and None where not known.
     """
 
     run_id: str
@@ -67,3 +73,6 @@ class PastChange(msgspec.Struct, frozen=True):
     detail: str
     before: dict[str, Any]
     after: dict[str, Any]
+    updated_at: int | None = None
+    left: Left | None = None
+    intended_at: int | None = None

@@ -50,7 +50,8 @@ class Change(msgspec.Struct, frozen=True):
 
     `fields` are the managed fields that this change writes; `before` holds them as the plan saw them, and
     `desired` every managed field of the user, all in normal form. `fingerprint` sums up the directory record
-    that the plan saw; None where there was none.
+    that the plan saw; None where there was none. `created_at` and `deactivated_at` (unix seconds) are the dates of the
+    record that the plan is about, where it matters that it is still the same one.
     """
 
     seq: int
@@ -63,6 +64,8 @@ class Change(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
     fingerprint: str | None = None
     source_row: int | None = None
+    created_at: int | None = None
+    deactivated_at: int | None = None
 
     @property
     def after(self) -> dict[str, str | None]:
@@ -175,12 +178,30 @@ def by_class(
 
 
 def restoring(
-    uid: str, values: Mapping[str, str | None], held: Mapping[str, str | None], seen: str
+    uid: str,
+    values: Mapping[str, str | None],
+    held: Mapping[str, str | None],
+    seen: str,
+    created_at: int | None = None,
 ) -> Iterator[Change]:
-    """Give the updates that write `values` over what is `held`, one a class; `seen` sums up the record."""
+    """
+    Give the updates that write `values` over what is `held`, one a class.
+
+    `seen` sums up the record, and `created_at` says which record it is.
+    """
     for kind, fields in by_class(values, values):
         before = {field: held.get(field) for field in fields}
-        yield Change(0, uid, Action.UPDATE, kind, fields, before, {**held, **values}, fingerprint=seen)
+        yield Change(
+            0,
+            uid,
+            Action.UPDATE,
+            kind,
+            fields,
+            before,
+            {**held, **values},
+            fingerprint=seen,
+            created_at=created_at,
+        )
 
 
 class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True):
@@ -196,6 +217,8 @@ class _Line(msgspec.Struct, rename={"guard_class": "class"}, omit_defaults=True)
     desired: dict[str, msgspec.Raw] = {}
     fingerprint: str | None = None
     source_row: int | None = None
+    created_at: int | None = None
+    deactivated_at: int | None = None
 
 
 class Head(msgspec.Struct, rename={"guard_class": "class"}):
@@ -264,6 +287,8 @@ def encode_change(change: Change) -> bytes:
         desired=_raw(change.desired),
         fingerprint=change.fingerprint,
         source_row=change.source_row,
+        created_at=change.created_at,
+        deactivated_at=change.deactivated_at,
     )
     return msgspec.json.encode(line)
 
@@ -286,4 +311,6 @@ def decode_change(line: bytes) -> Change:
         reasons=read.reasons,
         fingerprint=read.fingerprint,
         source_row=read.source_row,
+        created_at=read.created_at,
+        deactivated_at=read.deactivated_at,
     )

@@ -5,13 +5,19 @@ from datetime import datetime
 
 import msgspec
 
+from reconcile.core.clocks import is_ahead
 from reconcile.core.guards import GuardClass, GuardVerdict
 from reconcile.core.plan import PlanHeader
 
-__all__ = ["Declared", "age_words", "novelties", "premature", "refusals", "release", "released"]
+__all__ = ["FROM_FUTURE", "Declared", "age_words", "novelties", "premature", "refusals", "release", "released"]
 
 _SOURCE = "source."
 _DAY_H = 24
+
+# A clock that was wrong when the plan was made says nothing about its age.
+FROM_FUTURE = (
+    "it was made at {}, which is still to come: the clock of this machine was wrong then, or is wrong now"
+)
 _FOREIGN = GuardClass.REACTIVATE_FOREIGN
 
 
@@ -63,7 +69,7 @@ def refusals(
     accepts_age: bool = False,
 ) -> list[str]:
     """
-    Say why a plan does not belong here: another app (id and host), other settings, or too old.
+    Say why a plan does not belong here: another app (id and host), other settings, too old, or from the future.
 
     `settings` are the digests of today; `oldest` is the age limit in seconds (None for none) and as written, and
     `accepts_age` says that a person let it pass.
@@ -74,7 +80,10 @@ def refusals(
     differing = [f"[{name}]" for name, digest in settings.items() if header.settings.get(name) != digest]
     if differing:
         reasons.append(f"{', '.join(differing)} differ from the settings that it was made with")
-    age_s = (now - datetime.fromisoformat(header.created_at)).total_seconds()
+    made = datetime.fromisoformat(header.created_at)
+    if is_ahead(made, now):
+        reasons.append(FROM_FUTURE.format(header.created_at))
+    age_s = (now - made).total_seconds()
     if oldest[0] is not None and age_s > oldest[0] and not accepts_age:
         reasons.append(f"it is older than {oldest[1]}")
     return reasons

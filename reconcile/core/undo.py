@@ -13,6 +13,7 @@ import msgspec
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import field_order
 from reconcile.core.normal import HALF
+from reconcile.core.ours import Left
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange
 from reconcile.core.plan import Action, Change, normal, restoring
 from reconcile.core.users import Record, fingerprint
@@ -33,7 +34,8 @@ class _Deed:
     """
     What a run did to one user: fields before and after, and whether it ended switched on, off, or neither.
 
-    `unsure` is what it may have done besides: it was sent, and nobody learnt what became of it.
+    `unsure` is what it may have done besides: it was sent, and nobody learnt what became of it. `by` is the change that
+    decided the activity, and `moved_at` the directory's time of the record after the last write of fields.
     """
 
     uid: str
@@ -41,6 +43,8 @@ class _Deed:
     after: dict[str, str | None]
     activity: Action | None
     unsure: Action | None = None
+    by: PastChange | None = None
+    moved_at: int | None = None
 
 
 def undone_fields(written: Iterable[PastChange]) -> tuple[str, ...]:
@@ -54,10 +58,11 @@ def undo_changes(
     """
     Say how to take back what a run wrote.
 
-    `written` are its changes that reached the directory; `looks` the users as they are now (None: not active);
-    `visible` the fields that fingerprints cover.
+    `written` are its changes that reached the directory; `looks` the users as they are now, of those that it deactivated
+    also where they still are (None: no look shows the user); `visible` the fields that fingerprints cover.
     A user that it created ends deactivated, one that it switched off is switched on, and a field is put back
-    where it still holds what was written.
+    where it still holds what was written. A user that was deleted and made anew since, and a deactivation that is not
+    the one of the run, are left, and so is what cannot be compared.
     """
     changes: list[Change] = []
     left: list[tuple[str, str]] = []
@@ -90,27 +95,66 @@ def _with(deed: _Deed, past: PastChange) -> _Deed:
     if action in {Action.REACTIVATE, Action.DEACTIVATE}:
         return _moved(deed, past, action, is_sure=past.outcome == Outcome.APPLIED)
     before = normal(past.before) | deed.before
-    return replace(deed, before=before, after=deed.after | normal(past.after))
+    moved_at = past.updated_at or deed.moved_at
+    return replace(deed, before=before, after=deed.after | normal(past.after), moved_at=moved_at)
 
 
 def _moved(deed: _Deed, past: PastChange, action: Action, *, is_sure: bool) -> _Deed:
     if is_sure:
-        return replace(deed, activity=action)
+        return replace(deed, activity=action, by=past)
     return replace(deed, unsure=action) if past.outcome == Outcome.FAILED else deed
 
 
 def _back(deed: _Deed, look: Record | None, visible: tuple[str, ...]) -> Iterator[Change]:
-    is_active = look is not None and look.active
-    if deed.activity is Action.DEACTIVATE:
-        if not is_active:
-            yield Change(0, deed.uid, Action.REACTIVATE, GuardClass.REACTIVATE)
+    if look is None or _why_other(deed, look):
         return
-    if look is None or not is_active:
+    if deed.activity is Action.DEACTIVATE:
+        if not look.active:
+            yield _switch(deed, look, Action.REACTIVATE, GuardClass.REACTIVATE)
+        return
+    if not look.active:
         return
     if deed.activity is not Action.CREATE:
-        yield from restoring(deed.uid, _restored(deed, look), look.values, fingerprint(look.values, visible))
+        seen = fingerprint(look.values, visible)
+        yield from restoring(deed.uid, _restored(deed, look), look.values, seen, look.created_at)
     if deed.activity is not None:
-        yield Change(0, deed.uid, Action.DEACTIVATE, GuardClass.DEACTIVATE)
+        yield _switch(deed, look, Action.DEACTIVATE, GuardClass.DEACTIVATE)
+
+
+def _switch(deed: _Deed, look: Record, action: Action, kind: GuardClass) -> Change:
+    return Change(0, deed.uid, action, kind, created_at=look.created_at, deactivated_at=look.deactivated_at)
+
+
+def _why_other(deed: _Deed, look: Record) -> str:
+    """Say why this is not, or may not be, the user as the run left it; empty where it is."""
+    if deed.activity is Action.DEACTIVATE:
+        left = deed.by and deed.by.left
+        if look.active or (left and left.is_deactivation(look.created_at, look.deactivated_at)):
+            return ""
+        return (
+            "deactivated by another since" if left and left.is_known() else "nobody knows who deactivated the user"
+        )
+    if not look.active:
+        return ""
+    is_same = _is_same(deed, look)
+    if is_same is None:
+        return "nobody knows whether this is the user that the run left"
+    return "" if is_same else "another user, made anew since"
+
+
+def _is_same(deed: _Deed, look: Record) -> bool | None:
+    """Whether a record was there when the run wrote to this user; None where nobody can tell."""
+    if deed.by is None:
+        # The values of the fields are compared, too: the dates only have to allow it.
+        return look.created_at is None or deed.moved_at is None or look.created_at <= deed.moved_at
+    left = deed.by.left or Left()
+    if left.created_at is not None:
+        return look.created_at == left.created_at
+    # An older version kept no date of the record. It is no younger than what was written to it.
+    latest = deed.by.updated_at if deed.activity is Action.CREATE else left.between and left.between[1]
+    if deed.by.intended_at is not None or latest is None or look.created_at is None:
+        return None
+    return look.created_at <= latest
 
 
 def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
@@ -124,9 +168,15 @@ def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
 def _left(deed: _Deed, look: Record | None) -> Iterator[tuple[str, str]]:
     """Name what is neither put back nor back already."""
     is_active = look is not None and look.active
+    other = _why_other(deed, look) if look is not None else ""
+    if other:
+        yield deed.uid, other
+        return
     if deed.unsure and deed.activity is None and is_active is not (deed.unsure is Action.DEACTIVATE):
         # To switch off whom another made, or on whom another banned, would be worse than to leave it.
         yield deed.uid, f"nobody knows whether the run did the {deed.unsure}"
+    if deed.activity is Action.DEACTIVATE and look is None:
+        yield deed.uid, "the user is neither active nor listed as deactivated"
     if deed.activity in {Action.CREATE, Action.DEACTIVATE}:
         return
     if look is None or not look.active:

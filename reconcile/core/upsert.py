@@ -23,6 +23,7 @@ from reconcile.core.metadata import (
     with_value,
 )
 from reconcile.core.normal import HALF
+from reconcile.core.ours import OTHER_RECORD
 from reconcile.core.outcome import UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
 from reconcile.core.users import Record, Values, as_json, fingerprint
@@ -34,6 +35,7 @@ __all__ = [
     "Verification",
     "create_body",
     "decide",
+    "is_other",
     "refused_by_role",
     "replacing_bodies",
     "restoring_body",
@@ -72,8 +74,9 @@ class Terms:
     `sent` says that a write of this
     change left earlier; `expected` is the fingerprint that the record should have, where a write of our own
     moved it since the plan, and `left_at` the time that this write left. With `freshness`, users that others
-    touched after the export are left alone. `more` says that another change of this uid follows. Users with one of the
-    `protected_roles` (lower case) are not written.
+    touched after the export are left alone. `doubtful` says that the record may be another's than the one that was sent.
+    `more` says that another change of this uid follows. Users with one of the `protected_roles` (lower case) are not
+    written.
     """
 
     planned: frozenset[GuardClass]
@@ -87,6 +90,7 @@ class Terms:
     more: bool = False
     expected: str | None = None
     left_at: int | None = None
+    doubtful: bool = False
     freshness: Freshness | None = None
     protected_roles: frozenset[str] = frozenset()
 
@@ -115,11 +119,18 @@ def _decide(change: Change, look: Record | None, terms: Terms) -> Decision:
         return _decide_create(change, look, terms)
     if look is None:
         return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory")
+    if is_other(change, look):
+        return Settled(Outcome.SKIPPED, OTHER_RECORD)
     if not set(change.fields) & set(terms.compared):
         return Settled(Outcome.SKIPPED, f"{UNPROVEN}: no answer shows the fields of this change")
     if not look.active:
         return Settled(Outcome.SKIPPED, "deactivated since the plan")
     return _decide_update(change, look, terms)
+
+
+def is_other(change: Change, look: Record) -> bool:
+    """Whether a look shows another record than the one that the plan is about, under the same uid."""
+    return change.created_at is not None and look.created_at != change.created_at
 
 
 def _decide_create(change: Change, look: Record | None, terms: Terms) -> Decision:
@@ -132,7 +143,7 @@ def _decide_create(change: Change, look: Record | None, terms: Terms) -> Decisio
         return _agrees(look, terms)
     only_sets = all(classify(field, change.desired[field]) is GuardClass.UPDATE for field in needed)
     # After a create of ours was sent and its answer lost, what stands there may be ours, half taken.
-    if terms.sent or (only_sets and not terms.exact):
+    if (terms.sent and not terms.doubtful) or (only_sets and not terms.exact):
         return _write(change, look, needed, terms)
     return Settled(Outcome.SKIPPED, "created by another since the plan")
 

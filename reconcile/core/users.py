@@ -100,6 +100,7 @@ class Record(msgspec.Struct, frozen=True):
     created_at: int | None = None
     updated_at: int | None = None
     role: str | None = None
+    deactivated_at: int | None = None
 
     @property
     def moved_at(self) -> int | None:
@@ -133,6 +134,7 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
         created_at=user.created_at,
         updated_at=user.updated_at,
         role=field_text(user, "role"),
+        deactivated_at=user.deactivated_at or None,
     )
 
 

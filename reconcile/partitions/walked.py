@@ -56,7 +56,7 @@ class Walked:
         self._looks = list(desired.looks)
         self._split = Splitter(desired.shelf, "directory", len(self._parts))
         fields = dict.fromkeys((*desired.fields, "role"))  # the role may protect its user, managed or not
-        self._columns = ("uid", *fields, "created_at", "updated_at", "deactivated")
+        self._columns = ("uid", *fields, "created_at", "updated_at", "deactivated_at", "deactivated")
         self._shown = np.zeros(_BITS // 8, dtype=np.uint8)
         self._wanted: npt.NDArray[np.uint64] | None = None
         self._misses = False
@@ -242,7 +242,7 @@ def _own(
     uids = frozenset(stuck.get(number, ()))
     return Decided(
         decided.policy,
-        frozenset(ours.get(number, ())),
+        {uid: decided.ours[uid] for uid in ours.get(number, ())},
         frozenset(entry for entry in decided.stuck if entry[0] in uids),
         recent,
     )

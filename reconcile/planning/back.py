@@ -1,5 +1,7 @@
 """A plan that takes back what a run wrote, where nobody has changed it since."""
 
+from itertools import chain
+
 import msgspec
 import structlog
 
@@ -8,7 +10,7 @@ from reconcile.core.actual import managed_groups
 from reconcile.core.guards import GuardClass, judge_changes
 from reconcile.core.left import listed
 from reconcile.core.patterns import matching
-from reconcile.core.plan import PlanSource
+from reconcile.core.plan import Action, PlanSource
 from reconcile.core.report import SourceCounts
 from reconcile.core.undo import undo_changes, undone_fields
 from reconcile.core.upsert import refused_by_role
@@ -38,7 +40,8 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         roles = ask_roles(run)
         directory = run.directory(fields)
         hidden = _learn_looks(directory, fields)
-        looks, unknown = _look_at(run, directory, {past.uid for past in written}, fields)
+        off = {past.uid for past in written if past.action == Action.DEACTIVATE}
+        looks, unknown = _look_at(run, directory, {past.uid for past in written}, off, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     kept |= {uid for uid, look in looks.items() if refused_by_role(look, policy.protected_roles)}
     found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible)
@@ -98,13 +101,18 @@ def _learn_looks(directory: Directory, fields: tuple[str, ...]) -> frozenset[str
 
 
 def _look_at(
-    run: Run, directory: Directory, uids: set[str], fields: tuple[str, ...]
+    run: Run, directory: Directory, uids: set[str], off: set[str], fields: tuple[str, ...]
 ) -> tuple[dict[str, Record | None], set[str]]:
-    """Look at users; also give those that the directory could not say anything about."""
+    """
+    Look at users, those that are `off` also where they are deactivated.
+
+    Also gives those that the directory could not say anything about.
+    """
     looks: dict[str, Record | None] = {}
     unknown: set[str] = set()
     with run.progress.stage("fetch", len(uids), "users") as tick:
-        for uid, found in directory.get_each(sorted(uids)):
+        found_ones = chain(directory.get_each(sorted(uids - off)), directory.find_each(sorted(off)))
+        for uid, found in found_ones:
             if isinstance(found, Unknown):
                 unknown.add(uid)
             else:

@@ -1,13 +1,15 @@
 """A plan that was made before: whether it may be carried out, and how a run takes it up."""
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from reconcile.core.clocks import is_ahead
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import SourceCounts
-from reconcile.core.review import refusals, release
+from reconcile.core.review import FROM_FUTURE, refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
 from reconcile.planning.sealing import ask_roles, foretell
@@ -18,7 +20,7 @@ from reconcile.settings import seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
 
-__all__ = ["adopt_plan", "may_adopt", "take_up"]
+__all__ = ["adopt_plan", "may_adopt", "see_made_before", "take_up"]
 
 
 def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
@@ -76,6 +78,16 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     take_over_users(run, path)
     write_plan(run.folder.plan, header, saved.changes())
     return take_up(run, ledger)
+
+
+def see_made_before(run: Run, made: PlanFile) -> None:
+    """See that the plan of a run that goes on was not made in the future. Raises: PlanError."""
+    header = made.header
+    if is_ahead(datetime.fromisoformat(header.created_at), run.world.now()):
+        raise PlanError(
+            f"the plan of run {header.run_id} is refused: {FROM_FUTURE.format(header.created_at)}",
+            hint="compare the clock with the right time (date -u), then start anew: reconcile apply",
+        )
 
 
 def take_up(run: Run, ledger: Ledger) -> PlanFile:

@@ -15,6 +15,7 @@ import msgspec
 from reconcile.core.baseline import Baseline
 from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import RawObject
+from reconcile.core.ours import Left, left_by
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, decoded
 from reconcile.core.report import Report
@@ -24,6 +25,7 @@ from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.core.waivers import Waiver
 from reconcile.core.written import Written, id_at, time_in_id
 from reconcile.errors import StateError
+from reconcile.store.schema import NUMBERING, TABLES, added
 
 __all__ = ["RunRow", "StateReader"]
 
@@ -31,6 +33,10 @@ _RUN = (  # the fields of a RunRow
     "run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
     " json_extract(report, '$.source.since')"
 )
+# The order of the runs is that of their numbers; a run that another version began since has none yet, and is newer.
+_NUMBER = "coalesce(n.number, 1e18)"
+_NUMBERED = "LEFT JOIN run_numbers n USING (run_id)"
+_NEWEST_FIRST = f"{_NUMBERED} ORDER BY {_NUMBER} DESC, run_id DESC"
 _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SENT = msgspec.json.Decoder(Sent)
 _UNCONFIRMED = (
@@ -38,6 +44,13 @@ _UNCONFIRMED = (
     " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = a.run_id AND o.seq = a.seq)"
 )
 _LEFT_OPEN = " FROM intents a WHERE a.run_id = ?1 AND a.seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
+# What the journal has of the dates that the writes in `outcomes o` left (see `left_by`).
+_DATES = "l.created_at, l.deactivated_at, t.at, n.began, n.ended"
+_DATED = (
+    "LEFT JOIN left_by_us l ON l.run_id = o.run_id AND l.seq = o.seq"
+    " LEFT JOIN intent_times t ON t.run_id = o.run_id AND t.seq = o.seq"
+    " LEFT JOIN run_numbers n ON n.run_id = o.run_id"
+)
 _AMONG = " AND a.uid IN (SELECT value FROM json_each(?2))"
 
 
@@ -49,23 +62,23 @@ class StateReader:
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
-        sql = f"SELECT {_RUN} FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
+        sql = f"SELECT {_RUN} FROM runs {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own words
         return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
 
     def turns(self, limit: int) -> list[Turn]:
         """Give the newest runs with what their reports say, newest first; none where there is no state file."""
-        sql = f"SELECT {_RUN}, report FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
+        sql = f"SELECT {_RUN}, report FROM runs {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own words
         found = [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
         return [msgspec.structs.replace(turn, waivers=self.waivers(turn.run_id)) for turn in found]
 
     def flapped(self, limit: int) -> list[Flapping]:
         """Give the users to whom the newest runs wrote one value more than once, most often first."""
         sql = (
-            "SELECT i.uid, f.key, count(DISTINCT i.run_id) FROM intents i"
+            "SELECT i.uid, f.key, count(DISTINCT i.run_id) FROM intents i"  # noqa: S608 - our own words
             " JOIN outcomes o ON o.run_id = i.run_id AND o.seq = i.seq AND o.outcome = 'applied', json_each(i.after) f"
             # Only whom two runs are about: in the first run everybody is written once.
             " WHERE i.uid IN (SELECT uid FROM outcomes GROUP BY uid HAVING count(DISTINCT run_id) > 1)"
-            " AND i.run_id >= (SELECT min(run_id) FROM (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?))"
+            f" AND i.run_id IN (SELECT run_id FROM runs {_NEWEST_FIRST} LIMIT ?)"
             " GROUP BY i.uid, f.key, f.value HAVING count(DISTINCT i.run_id) > 1 ORDER BY 3 DESC, 1, 2"
         )
         return [Flapping(*row) for row in self._rows(sql, limit)]
@@ -79,11 +92,13 @@ class StateReader:
     def history(self, uid: str) -> Iterator[PastChange]:
         """Give what past runs did about one user, oldest first."""
         sql = (
+            "SELECT h.* FROM ("  # noqa: S608 - our own words
             "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
             " LEFT JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq WHERE o.uid = ?1"
             " UNION ALL SELECT i.run_id, i.seq, i.uid, i.action, NULL, '', i.before, i.after FROM intents i"
             " WHERE i.uid = ?1"
-            " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq) ORDER BY 1, 2"
+            " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = i.run_id AND o.seq = i.seq)"
+            f") h {_NUMBERED} ORDER BY {_NUMBER}, run_id, seq"
         )
         yield from self._past(sql, uid)
 
@@ -94,11 +109,17 @@ class StateReader:
         What was sent and then rejected, skipped or failed counts too: some of it may have landed.
         """
         sql = (
-            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after FROM outcomes o"
-            " JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq"
+            "SELECT o.run_id, o.seq, o.uid, o.action, o.outcome, o.detail, i.before, i.after, o.updated_at,"  # noqa: S608 - our own words
+            f" {_DATES} FROM outcomes o JOIN intents i ON i.run_id = o.run_id AND i.seq = o.seq {_DATED}"
             " WHERE o.run_id = ? AND o.outcome IN ('applied', 'rejected', 'skipped', 'failed') ORDER BY o.uid, o.seq"
         )
-        yield from self._past(sql, run_id)
+        for *known, before, after, updated_at, made, off, at, began, ended in self._rows(sql, run_id):
+            yield msgspec.structs.replace(
+                _past_change(known, before, after),
+                updated_at=updated_at,
+                left=left_by(made, off, at, began, ended),
+                intended_at=at,
+            )
 
     def troubled(self, run_id: str) -> frozenset[str]:
         """Give the uids of a run that had a change which was rejected, skipped or failed."""
@@ -112,8 +133,7 @@ class StateReader:
 
     def _past(self, sql: str, *keys: str) -> Generator[PastChange, None, None]:
         for *known, before, after in self._rows(sql, *keys):
-            states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
-            yield PastChange(*known, *states)
+            yield _past_change(known, before, after)
 
     def newly(self, run_id: str) -> dict[str, int]:
         """Count the changes of a run by outcome whose user never had that outcome in another run."""
@@ -130,12 +150,12 @@ class StateReader:
         Somebody else writes another one in between, or the export goes back and forth.
         """
         sql = (
-            "SELECT i.uid, group_concat(DISTINCT f.key) FROM intents i"
+            "SELECT i.uid, group_concat(DISTINCT f.key) FROM intents i"  # noqa: S608 - our own words
             " JOIN outcomes o ON o.run_id = i.run_id AND o.seq = i.seq AND o.outcome = 'applied', json_each(i.after) f"
             " WHERE i.run_id = ?1 AND EXISTS (SELECT 1 FROM intents p"
             " JOIN outcomes q ON q.run_id = p.run_id AND q.seq = p.seq AND q.outcome = 'applied', json_each(p.after) g"
-            " WHERE p.uid = i.uid AND p.run_id <> i.run_id AND g.key = f.key AND g.value IS f.value AND p.run_id >="
-            " (SELECT min(run_id) FROM (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?2)))"
+            " WHERE p.uid = i.uid AND p.run_id <> i.run_id AND g.key = f.key AND g.value IS f.value AND p.run_id IN"
+            f" (SELECT run_id FROM runs {_NEWEST_FIRST} LIMIT ?2))"
             " GROUP BY i.uid ORDER BY i.uid"
         )
         return list(self._rows(sql, run_id, runs))
@@ -234,11 +254,32 @@ class StateReader:
     def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
         """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
         sql = (
-            f"SELECT run_id, seq, uid, action, NULL, '', before, after{_LEFT_OPEN}"
+            "SELECT run_id, seq, uid, action, NULL, '', before, after,"  # noqa: S608 - our own words
+            " (SELECT at FROM intent_times t WHERE t.run_id = a.run_id AND t.seq = a.seq)"
+            + _LEFT_OPEN
             + ("" if uids is None else _AMONG)
             + " ORDER BY seq"
         )
-        return self._past(sql, run_id, *(() if uids is None else (msgspec.json.encode(list(uids)).decode(),)))
+        named = () if uids is None else (msgspec.json.encode(list(uids)).decode(),)
+        for *known, before, after, at in self._rows(sql, run_id, *named):
+            yield msgspec.structs.replace(_past_change(known, before, after), intended_at=at)
+
+    def intended_at(self, run_id: str, seq: int) -> int | None:
+        """Give when a change was first recorded, in unix seconds of this machine's clock; None where nobody knows."""
+        sql = "SELECT at FROM intent_times WHERE run_id = ? AND seq = ?"
+        return next((at for (at,) in self._rows(sql, run_id, seq)), None)
+
+    def undated(self, run_id: str) -> list[tuple[int, str, int | None]]:
+        """
+        Give the deactivations that a run made and of which no date was kept: number, uid, and when it was recorded.
+
+        The time is in unix seconds of this machine's clock, None where nobody knows.
+        """
+        sql = (
+            f"SELECT o.seq, o.uid, t.at FROM outcomes o {_DATED} WHERE o.run_id = ?"  # noqa: S608 - our own words
+            " AND o.action = 'deactivate' AND o.outcome = 'applied' AND l.deactivated_at IS NULL ORDER BY o.seq"
+        )
+        return list(self._rows(sql, run_id))
 
     def count_left_open(self, run_id: str) -> int:
         """Count the changes of a run that may have been sent and have no outcome."""
@@ -265,7 +306,10 @@ class StateReader:
 
     def reports(self, before: str, limit: int) -> Iterator[str]:
         """Give the reports of the runs before this one, as JSON, newest first."""
-        sql = "SELECT report FROM runs WHERE run_id < ? AND report IS NOT NULL ORDER BY run_id DESC LIMIT ?"
+        sql = (
+            f"SELECT report FROM runs {_NUMBERED} WHERE report IS NOT NULL AND {_NUMBER} <"  # noqa: S608 - our own words
+            " coalesce((SELECT number FROM run_numbers WHERE run_id = ?), 1e18) ORDER BY n.number DESC LIMIT ?"
+        )
         return (text for (text,) in self._rows(sql, before, limit))
 
     def known_salt(self) -> str:
@@ -293,27 +337,28 @@ class StateReader:
         )
         return dict(self._rows(sql, since_unix_s))
 
-    def own_deactivations(self) -> frozenset[str]:
+    def own_deactivations(self) -> dict[str, Left]:
         """
-        Give the uids that our own runs deactivated and did not activate since.
+        Give the users that our own runs deactivated and did not activate since, with the dates that this left.
 
-        Whom another hand had switched off, and a person had us switch on, is its again where we take that back.
+        A user that others had deactivated, and that a person had us switch on, is theirs again where we undo that.
         """
         sql = (
-            "SELECT o.uid, o.action, i.class FROM outcomes o LEFT JOIN intents i ON i.run_id = o.run_id"
-            " AND i.seq = o.seq WHERE o.outcome = 'applied' AND o.action IN ('deactivate', 'reactivate')"
-            " ORDER BY o.run_id, o.seq"
+            f"SELECT o.uid, o.action, i.class, {_DATES} FROM outcomes o LEFT JOIN intents i ON i.run_id = o.run_id"  # noqa: S608 - our own words
+            f" AND i.seq = o.seq {_DATED}"
+            " WHERE o.outcome = 'applied' AND o.action IN ('deactivate', 'reactivate')"
+            f" ORDER BY {_NUMBER}, o.run_id, o.seq"
         )
-        ours: set[str] = set()
+        ours: dict[str, Left] = {}
         foreign: set[str] = set()
-        for uid, action, kind in self._rows(sql):
+        for uid, action, kind, *dates in self._rows(sql):
             if action == Action.REACTIVATE:
-                ours.discard(uid)
+                ours.pop(uid, None)
                 foreign.discard(uid)
                 foreign |= {uid} if kind == GuardClass.REACTIVATE_FOREIGN else set()
             elif uid not in foreign:
-                ours.add(uid)
-        return frozenset(ours)
+                ours[uid] = left_by(*dates)
+        return ours
 
     def own_users(self) -> Iterator[str]:
         """
@@ -335,7 +380,10 @@ class StateReader:
 
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
-        sql = "SELECT facts FROM baselines ORDER BY json_extract(facts, '$.order') DESC, run_id DESC"
+        sql = (
+            f"SELECT facts FROM baselines {_NUMBERED}"  # noqa: S608 - our own words
+            f" ORDER BY json_extract(facts, '$.order') DESC, {_NUMBER} DESC, run_id DESC"
+        )
         return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
 
     def baseline(self) -> Baseline | None:
@@ -352,12 +400,27 @@ class StateReader:
             return
         try:
             with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                _complete(connection)
                 yield from connection.execute(sql, values)
         except sqlite3.Error as error:
             raise StateError(
                 f"the state file {self.path} cannot be read: {error}",
                 hint="look at the disk; where the file is broken, put back a copy, or name a new --run-dir",
             ) from error
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Give a file of an older version the tables that it lacks, for this connection alone."""
+    lacking = TABLES - {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    for statement in added(lacking):
+        connection.execute(statement)
+    if "run_numbers" in lacking:
+        connection.execute(NUMBERING)
+
+
+def _past_change(known: Iterable[Any], before: str | None, after: str | None) -> PastChange:
+    states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
+    return PastChange(*known, *states)
 
 
 def _report(text: str | None) -> Report | None:

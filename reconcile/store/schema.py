@@ -1,6 +1,8 @@
 """The tables of the state file, and the version that says which ones they are."""
 
-__all__ = ["ADDED", "SCHEMA", "SCHEMA_VERSION"]
+import re
+
+__all__ = ["ADDED", "NUMBERING", "SCHEMA", "SCHEMA_VERSION", "TABLES", "added"]
 
 SCHEMA_VERSION = 1
 
@@ -35,6 +37,9 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 # `answered`: it looks at the same users one by one;
 # `intent_times`: when an intent was recorded, unix seconds of this machine's clock;
 # `uncounted`: the classes of a run that no later limit counts, because a person released them, or it was a migration;
+# `left_by_us`: the dates that a write left of a user, unix seconds of the service's clock;
+# `run_numbers`: the order of the runs, with start and end in unix seconds of this machine's clock: a run id has a date,
+# and the clock may have been wrong then;
 # `undoes`: which run a run took back;
 # `waivers`: what a person released, accepted or agreed to, and as which system user.
 ADDED = """
@@ -53,4 +58,39 @@ CREATE TABLE IF NOT EXISTS waivers (
     run_id TEXT NOT NULL, what TEXT NOT NULL, value TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (run_id, what, value)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS left_by_us (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, created_at INTEGER, deactivated_at INTEGER,
+    PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS run_numbers (
+    run_id TEXT PRIMARY KEY, number INTEGER NOT NULL, began INTEGER, ended INTEGER
+) WITHOUT ROWID;
 """
+
+# Runs that have no number, of older versions, get theirs by run id. The ids are found by jumping from one to the next:
+# to read every row of a journal of millions would take seconds.
+_IDS_IN = """
+    {table}_ids(id) AS (
+        SELECT min(run_id) FROM {table} UNION ALL
+        SELECT (SELECT min(run_id) FROM {table} WHERE run_id > id) FROM {table}_ids WHERE id IS NOT NULL
+    )"""
+_TABLES = ("runs", "intents", "outcomes", "baselines")
+NUMBERING = f"""
+WITH RECURSIVE {", ".join(_IDS_IN.format(table=table) for table in _TABLES)},
+    every(id) AS ({" UNION ".join(f"SELECT id FROM {table}_ids WHERE id IS NOT NULL" for table in _TABLES)})
+INSERT INTO run_numbers (run_id, number, began, ended)
+    SELECT id, (SELECT coalesce(max(number), 0) FROM run_numbers) + row_number() OVER (ORDER BY id),
+        CAST(strftime('%s', started_at) AS INTEGER), CAST(strftime('%s', finished_at) AS INTEGER)
+    FROM every LEFT JOIN runs ON runs.run_id = id WHERE id NOT IN (SELECT run_id FROM run_numbers)
+"""  # noqa: S608 - our own words
+
+
+_MADE: dict[str, str] = dict(
+    re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) (\(.*?\) WITHOUT ROWID);", ADDED, re.DOTALL)
+)
+TABLES = frozenset(_MADE)  # the names of those that are added
+
+
+def added(lacking: frozenset[str]) -> list[str]:
+    """Give the statements that make these of the added tables for one connection alone, in memory."""
+    return [f"CREATE TEMP TABLE {name} {columns}" for name, columns in _MADE.items() if name in lacking]

@@ -26,7 +26,7 @@ from reconcile.core.users import Values
 from reconcile.core.waivers import Waiver
 from reconcile.errors import SettingsError, StateError
 from reconcile.store.reader import RunRow, StateReader
-from reconcile.store.schema import ADDED, SCHEMA, SCHEMA_VERSION
+from reconcile.store.schema import ADDED, NUMBERING, SCHEMA, SCHEMA_VERSION
 
 __all__ = ["RunRow", "State", "StateReader"]
 
@@ -80,6 +80,7 @@ class State(StateReader):
         if version == 0:
             self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         self._connection.executescript(ADDED)
+        self._connection.execute(NUMBERING)
         self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('app_id', ?)", (app_id,))
         bound = self._connection.execute("SELECT value FROM meta WHERE key = 'app_id'").fetchone()[0]
         if bound != app_id:
@@ -90,7 +91,13 @@ class State(StateReader):
             )
 
     def begin(self, row: RunRow, *, settings: str, version: str) -> None:
-        """Note that a run starts."""
+        """Note that a run starts, and give it the next number."""
+        self._put(
+            "INSERT OR IGNORE INTO run_numbers (run_id, number, began)"
+            " SELECT ?, coalesce(max(number), 0) + 1, ? FROM run_numbers",
+            (row.run_id, int(self._now())),
+            durable=False,
+        )
         self._put(
             "INSERT INTO runs (run_id, command, state, started_at, settings, tool_version) VALUES (?, ?, ?, ?, ?, ?)",
             (row.run_id, row.command, row.state, row.started_at, settings, version),
@@ -199,6 +206,15 @@ class State(StateReader):
             ),
             durable=False,
         )
+        if settled.created_at is not None:
+            self.keep_left(run_id, change.seq, change.uid, settled.created_at, None)
+
+    def keep_left(
+        self, run_id: str, seq: int, uid: str, created_at: int | None, deactivated_at: int | None
+    ) -> None:
+        """Keep the dates (unix seconds) that a write left of a user; durable with the next commit."""
+        row = (run_id, seq, uid, created_at, deactivated_at)
+        self._put("INSERT OR REPLACE INTO left_by_us VALUES (?, ?, ?, ?, ?)", row, durable=False)
 
     def keep_baseline(self, baseline: Baseline, location: str) -> None:
         """Remember what a good run measured."""

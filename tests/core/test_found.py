@@ -9,11 +9,11 @@ from reconcile.core.found import Decided, Found, conclude, merged
 from reconcile.core.left import banned_notes, forgotten_notes, listed, protection_notes
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.users import DirectoryUser
-from tests.builders import Row, a_comparison, a_desired, a_row, a_user, feed, findings, summed
+from tests.builders import Row, a_comparison, a_desired, a_row, a_user, by_us, feed, findings, summed
 
 OFF = 1_700_000_500
 POLICY = PlanPolicy(deactivate_unmanaged=True, reactivate=True)
-DECIDED = Decided(POLICY, ours=frozenset({"fig"}), stuck=frozenset({("tui", "name", "Tui")}))
+DECIDED = Decided(POLICY, ours=by_us("fig"), stuck=frozenset({("tui", "name", "Tui")}))
 PATTERNS = ("owl", "bot-*", "nobody-*")
 
 # One user for each that a sum counts: in step, missing, stale, of another role, bought, stuck, switched off by us and by

@@ -22,6 +22,7 @@ from tests.builders import (
     a_raw_frame,
     a_typed,
     a_user,
+    by_us,
     feed,
     the_changes,
 )
@@ -121,7 +122,7 @@ def test_every_user_is_in_one_situation_and_every_sum_adds_up(
     foreign = PlanPolicy(reactivate=True, reactivate_foreign=True)
     for policy in (PlanPolicy(), EVERYTHING, foreign):
         listed = Counter(change.guard_class for change in the_changes(found, policy, ours))
-        counted = class_counts(found, policy, ours)
+        counted = class_counts(found, policy, by_us(*ours))
         assert {kind: listed[kind] for kind in GuardClass} == {kind: counted.get(kind, 0) for kind in GuardClass}
 
 

@@ -21,7 +21,7 @@ from reconcile.core.plan import (
     plain,
 )
 from reconcile.core.users import fingerprint
-from tests.builders import a_change, a_mapping, a_record, a_row, a_user, findings, the_changes
+from tests.builders import a_change, a_mapping, a_record, a_row, a_user, by_us, findings, the_changes
 
 OFF = 1_700_000_500
 EVERYTHING = PlanPolicy(update_newer=True, deactivate_unmanaged=True, reactivate=True)
@@ -103,7 +103,7 @@ def test_the_guards_count_what_will_be_made(fields: tuple[str, ...], newer: bool
     found = findings(rows, users, mapping=a_mapping(*fields), as_of=100)
     made = Counter(change.guard_class for change in the_changes(found, policy, ours=["owl"]))
 
-    assert +Counter(class_counts(found, policy, frozenset({"owl"}))) == made
+    assert +Counter(class_counts(found, policy, by_us("owl"))) == made
     assert made == +Counter(
         {
             GuardClass.CREATE: 1,
@@ -122,7 +122,7 @@ def test_an_empty_role_is_never_a_demotion(role: str | None) -> None:
     found = findings([a_row(name="New", role=role)], [a_user(role="vip")])
 
     assert told(the_changes(found, EVERYTHING)) == [("kiwi", "update", "update", ("name",))]
-    assert class_counts(found, EVERYTHING, frozenset())[GuardClass.ROLE_CHANGE] == 0
+    assert class_counts(found, EVERYTHING, {})[GuardClass.ROLE_CHANGE] == 0
 
 
 def test_a_create_writes_what_is_filled_and_nothing_else() -> None:
@@ -182,7 +182,7 @@ def test_the_guards_count_those_that_others_deactivated_apart(
     users = [a_user(uid=uid, deactivated_at=OFF) for uid in ("ani", "fig", "kiwi")]
     policy = PlanPolicy(reactivate=True, reactivate_foreign=foreign)
     found = findings(rows, users)
-    counted = +Counter(class_counts(found, policy, frozenset({"fig"})))
+    counted = +Counter(class_counts(found, policy, by_us("fig")))
 
     assert counted == Counter(change.guard_class for change in the_changes(found, policy, ours=["fig"]))
     kinds = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN, GuardClass.UPDATE)
@@ -199,7 +199,7 @@ def test_newer_users_are_updated_or_left_and_never_deactivated(update_newer: boo
     found = findings(rows, users, as_of=100)
 
     assert [change.uid for change in the_changes(found, policy)] == uids
-    assert class_counts(found, policy, frozenset())[GuardClass.DEACTIVATE] == 0
+    assert class_counts(found, policy, {})[GuardClass.DEACTIVATE] == 0
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_what_never_stuck_is_not_planned_again(stuck: list[tuple[str, str, str]]
         found.counts.situations,
         1,
     )
-    assert sum(class_counts(reduced, PlanPolicy(), frozenset()).values()) == len(left)
+    assert sum(class_counts(reduced, PlanPolicy(), {}).values()) == len(left)
 
 
 @pytest.mark.parametrize(

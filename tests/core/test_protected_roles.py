@@ -57,7 +57,7 @@ def test_an_agent_of_the_source_is_protected_whether_roles_are_managed_or_not(us
     assert found.counts.situations[Situation.PROTECTED] == 1
     assert sum(found.counts.situations.values()) == 1
     assert the_changes(found, EVERYTHING) == []
-    assert sum(class_counts(found, EVERYTHING, frozenset()).values()) == 0
+    assert sum(class_counts(found, EVERYTHING, {}).values()) == 0
 
 
 def test_an_agent_outside_the_source_is_left_alone() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconcile.core.changes import class_counts, class_users
 from reconcile.core.found import Decided, conclude, merged
 from reconcile.core.guards import Bases, ChangeGuard, GuardClass, GuardVerdict, judge_again, judge_changes
+from reconcile.core.ours import Left
 from reconcile.core.outcome import PastChange
 from reconcile.core.plan import PlanPolicy
 from reconcile.core.recent import (
@@ -149,12 +150,14 @@ def test_the_users_of_a_class_are_as_many_as_its_changes() -> None:
     users = [a_user(uid="lime"), a_user(uid="fig", **off), a_user(uid="ban", **off), a_user(uid="wren")]
     found = findings(rows, users)
     for policy in (PlanPolicy(), EVERYTHING, PlanPolicy(reactivate=True)):
-        named = class_users(found, policy, frozenset({"fig"}), set(GuardClass))
-        counts = class_counts(found, policy, frozenset({"fig"}))
+        named = class_users(found, policy, {"fig": Left(1_700_000_000, 1_700_000_500)}, set(GuardClass))
+        counts = class_counts(found, policy, {"fig": Left(1_700_000_000, 1_700_000_500)})
 
         assert {kind: len(uids) for kind, uids in named.items()} == counts
         assert all(len(set(uids.to_pylist())) == len(uids) for uids in named.values())
-    assert class_users(found, EVERYTHING, frozenset({"fig"}), {ROLE})[ROLE].to_pylist() == ["lime"]
+    assert class_users(found, EVERYTHING, {"fig": Left(1_700_000_000, 1_700_000_500)}, {ROLE})[
+        ROLE
+    ].to_pylist() == ["lime"]
 
 
 @pytest.mark.parametrize("apart", [1, 2, 3])

@@ -67,7 +67,7 @@ def test_only_users_in_scope_are_deactivated_and_the_others_counted(
 
     found = narrowed(found, findings, a_scope(*scope))
 
-    changes = [change.uid for change in list_changes(findings, OFF, frozenset(), a_scope(*scope))]
+    changes = [change.uid for change in list_changes(findings, OFF, {}, a_scope(*scope))]
     assert changes == deactivated
     assert found.classes[GuardClass.DEACTIVATE] == len(deactivated)
     assert (found.out_of_scope, found.counts.unmanaged) == (left, 3)

@@ -5,18 +5,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile.core.ours import Left
 from reconcile.core.outcome import PastChange
 from reconcile.core.plan import Change
 from reconcile.core.undo import Undoing, undo_changes, undone_fields
 from reconcile.core.users import Record
 from tests.builders import a_record
 
+MADE, OFF = 1_700_000_000, 1_700_000_500
 FIELDS = ("name", "avatar", "role", "tags", "metadata.a")
 
 
 def past(action: str, seq: int = 1, uid: str = "kiwi", outcome: str = "applied", **states: Any) -> PastChange:
-    """One change of the run."""
-    return PastChange("run", seq, uid, action, outcome, "", states.get("before", {}), states.get("after", {}))
+    """One change of the run; the record is of `MADE`, and deactivated since `OFF` where the run did that."""
+    known: dict[str, Any] = {"before": {}, "after": {}, "left": Left(MADE, OFF), "intended_at": OFF}
+    return PastChange("run", seq, uid, action, outcome, "", **(known | states))
 
 
 def undo(*written: PastChange, **looks: Record | None) -> Undoing:
@@ -87,7 +90,9 @@ def test_switching_is_undone_by_switching() -> None:
     """A reactivated user gets its fields back first, and is then switched off again."""
     woken = [past("reactivate"), past("update", 2, before={"name": "Old"}, after={"name": "New"})]
 
-    assert told(undo(past("deactivate"), kiwi=None).changes) == [("reactivate", "reactivate", {})]
+    off = a_record(deactivated_at=OFF)
+
+    assert told(undo(past("deactivate"), kiwi=off).changes) == [("reactivate", "reactivate", {})]
     assert undo(past("deactivate"), kiwi=a_record()) == Undoing((), ())
     assert told(undo(*woken, kiwi=a_record(FIELDS, name="New")).changes) == [
         ("update", "update", {"name": "Old"}),
@@ -150,7 +155,7 @@ def test_changes_are_numbered_in_plan_order() -> None:
         past("update", uid="d", before={"name": "1"}, after={"name": "2"}),
         past("update", uid="c", before={"name": "1"}, after={"name": "2"}),
         a=a_record(uid="a"),
-        b=None,
+        b=a_record(uid="b", deactivated_at=OFF),
         c=a_record(uid="c", name="2"),
         d=a_record(uid="d", name="2"),
     )
@@ -163,3 +168,72 @@ def test_every_field_that_was_written_is_looked_at() -> None:
     written = [past("update", after={"metadata.b": 1, "name": "x"}), past("update", after={"role": "y"})]
 
     assert undone_fields(written) == ("name", "role", "metadata.b")
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        (Left(MADE, OFF + 1), "deactivated by another since"),
+        (Left(MADE + 1, OFF), "deactivated by another since"),
+        (Left(between=(OFF - 9, OFF - 1)), "deactivated by another since"),
+        (Left(MADE), "nobody knows who deactivated the user"),
+        (None, "nobody knows who deactivated the user"),
+    ],
+)
+def test_a_deactivation_that_is_not_the_one_of_the_run_is_left(left: Left | None, why: str) -> None:
+    """Another date, another record, or nothing to compare with."""
+    found = undo(past("deactivate", left=left), kiwi=a_record(deactivated_at=OFF))
+
+    assert found == Undoing((), (("kiwi", why),))
+
+
+def test_a_deactivated_user_that_nobody_finds_is_listed() -> None:
+    """It may be deleted for good, or hidden by the service."""
+    assert undo(past("deactivate"), kiwi=None).left == (
+        ("kiwi", "the user is neither active nor listed as deactivated"),
+    )
+
+
+@pytest.mark.parametrize("action", ["create", "reactivate"])
+@pytest.mark.parametrize(
+    ("but", "why"),
+    [
+        ({"left": Left(MADE - 1)}, "another user, made anew since"),
+        ({"left": Left()}, "nobody knows whether this is the user that the run left"),
+        ({"left": None, "intended_at": None}, "nobody knows whether this is the user that the run left"),
+    ],
+)
+def test_a_user_that_is_not_the_one_of_the_run_is_not_switched_off(
+    action: str, but: dict[str, Any], why: str
+) -> None:
+    """Somebody else has made it under the same uid, or nobody can tell."""
+    assert undo(past(action, **but), kiwi=a_record()) == Undoing((), (("kiwi", why),))
+
+
+@pytest.mark.parametrize(("latest", "is_same"), [(MADE, True), (MADE - 1, False)])
+def test_of_an_older_version_a_record_is_no_younger_than_the_write(latest: int, *, is_same: bool) -> None:
+    """Its journal has no date of the record: a younger one is another's."""
+    made = past("create", left=Left(), intended_at=None, updated_at=latest)
+    woken = past("reactivate", left=Left(between=(0, latest)), intended_at=None)
+
+    assert [bool(undo(change, kiwi=a_record()).changes) for change in (made, woken)] == [is_same, is_same]
+
+
+@pytest.mark.parametrize(("moved_at", "is_same"), [(MADE, True), (None, True), (MADE - 1, False)])
+def test_a_value_is_not_put_back_into_a_younger_record(moved_at: int | None, *, is_same: bool) -> None:
+    """The new user may well hold the very value that the run wrote to the old one."""
+    run = past("update", before={"name": "Old"}, after={"name": "New"}, updated_at=moved_at)
+    found = undo(run, kiwi=a_record(FIELDS, name="New"))
+
+    assert bool(found.changes) is is_same
+    assert found.left == (() if is_same else (("kiwi", "another user, made anew since"),))
+
+
+def test_the_way_back_says_which_record_it_is_about() -> None:
+    """It is compared once more right before the write."""
+    (back,) = undo(past("deactivate"), kiwi=a_record(deactivated_at=OFF)).changes
+    (off,) = undo(past("create"), kiwi=a_record()).changes
+    (put,) = undo(past("update", before={"name": "Old"}, after={"name": "New"}), kiwi=a_record(name="New")).changes
+
+    assert (back.created_at, back.deactivated_at) == (MADE, OFF)
+    assert (off.created_at, put.created_at) == (MADE, MADE)

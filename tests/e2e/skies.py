@@ -16,6 +16,7 @@ from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.core.guards import GuardClass
+from reconcile.core.ours import Left
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change, Forecast, PlanHeader, PlanSource
 from reconcile.settings import Secret
@@ -59,7 +60,11 @@ class Service:
                     body["uidsToDeactivate"], "deactivatedUids", "alreadyDeactivatedUids", off=True
                 )
             case _:
-                return httpx.Response(200, json={"data": [{"role": "default"}]})
+                is_off = "onlyDeactivated" in request.url.params
+                return httpx.Response(200, json={"data": self._listed(off=is_off)})
+
+    def _listed(self, *, off: bool) -> list[dict[str, Any]]:
+        return [user for user in self.users.values() if bool(user.get("deactivatedAt")) is off]
 
     def _active(self, uid: str) -> dict[str, Any] | None:
         user = self.users.get(uid)
@@ -169,7 +174,8 @@ class Island:
         mode = Mode(
             exact=False,
             keeps=frozenset({"role"}),
-            ours=frozenset(change.uid for change in self.changes),
+            ours={change.uid: Left(1, 1) for change in self.changes},
+            wakes=True,
             settled=dict(state.outcomes(run_id)),
             open_intents=frozenset(state.open_intents(run_id)),
             unconfirmed=Numbers(state.unconfirmed_seqs(run_id)),

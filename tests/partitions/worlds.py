@@ -14,6 +14,7 @@ from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.mapping import ColumnKind
+from reconcile.core.ours import Left
 from reconcile.core.plan import PlanPolicy, encode_change
 from reconcile.core.tombstones import forgotten_among, tombstone
 from reconcile.core.users import DirectoryUser
@@ -74,7 +75,8 @@ def draw(dice: Random, size: int) -> World:
         reactivate=dice.random() < 0.7,
         reactivate_foreign=dice.random() < 0.3,
     )
-    ours = frozenset(dice.sample(uids, size // 3))
+    left = [Left(1, OFF), Left(200, OFF), Left(1, OFF + 1), Left(between=(OFF - 1, OFF + 1)), Left()]
+    ours = {uid: dice.choice(left) for uid in dice.sample(uids, size // 3)}
     stuck = frozenset((uid, "name", "New") for uid in dice.sample(uids, size // 3))
     return World(
         rows,
