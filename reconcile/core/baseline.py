@@ -13,7 +13,7 @@ from reconcile.core.guards import Bases
 
 __all__ = ["WINDOW", "Baseline", "Sketch", "window"]
 
-WINDOW = 7  # exports that are looked back on: a week of nights, so that small losses add up
+WINDOW = 7  # days with an export that are looked back on: a week of nights, so that small losses add up
 
 
 class Sketch(msgspec.Struct, frozen=True):
@@ -53,23 +53,30 @@ class Baseline(msgspec.Struct, frozen=True):
 
 def window(newest_first: Iterable[Baseline]) -> tuple[Baseline, ...]:
     """
-    Give the baselines that count, newest first: one for each of the last exports.
+    Give the baselines that count, newest first: one for each export of the last days that have one.
 
-    An export that was planned several times counts once, and so do the queries of one day. What a person
-    accepted is the new measure: nothing before it counts.
+    An export that was planned several times counts once, and so do the queries of one day. Many exports of one day do not
+    push out the days before: else small losses of each hour would pass. What a person accepted is the new measure:
+    nothing before it counts.
     """
     found: list[Baseline] = []
     known: set[str] = set()
+    days: set[str] = set()
     for baseline in newest_first:
+        days.add(_day_of(baseline))
+        if len(days) > WINDOW:
+            break
         if _export_of(baseline) not in known:
             found.append(baseline)
         known.add(_export_of(baseline))
-        if baseline.accepted or len(found) == WINDOW:
+        if baseline.accepted:
             break
     return tuple(found)
 
 
 def _export_of(baseline: Baseline) -> str:
-    if baseline.sha256 is not None:
-        return baseline.sha256
+    return _day_of(baseline) if baseline.sha256 is None else baseline.sha256
+
+
+def _day_of(baseline: Baseline) -> str:
     return baseline.run_id if baseline.as_of_unix_s is None else str(baseline.as_of_unix_s // 86_400)

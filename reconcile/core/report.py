@@ -120,7 +120,7 @@ class GuardLine(msgspec.Struct, frozen=True):
     One guard as the report shows it.
 
     `recent` holds, by window of time, how many other users earlier runs changed in this way: they count with those of
-    the plan.
+    the plan. The key is left out where there were none.
     """
 
     measured: int | None
@@ -129,7 +129,7 @@ class GuardLine(msgspec.Struct, frozen=True):
     verdict: str
     release: str
     because: str = ""
-    recent: dict[str, int] = {}
+    recent: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -152,7 +152,7 @@ def bullets(report: Report) -> tuple[Bullet, ...]:
 
 
 def _bullet(name: str, guard: GuardLine) -> Bullet:
-    measured, limit = (guard.measured or 0) + max(guard.recent.values(), default=0), guard.limit
+    measured, limit = (guard.measured or 0) + max((guard.recent or {}).values(), default=0), guard.limit
     # The mark stands well inside, so that what goes over it is seen to.
     scale = max(measured, limit or 0) * (1.0 if measured > (limit or 0) else 1.25) or 1
     side = "at least" if name in _AT_LEAST else "at most"

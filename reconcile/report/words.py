@@ -109,7 +109,9 @@ def count_rows(report: Report) -> list[tuple[str, Rows]]:
 
 def recent_words(guard: GuardLine) -> str:
     """Say how many users a plan and earlier runs change together; only of the plan where no window counted any."""
-    beside = ", ".join(f"{number:,} others in the last {window}" for window, number in guard.recent.items())
+    beside = ", ".join(
+        f"{number:,} others in the last {window}" for window, number in (guard.recent or {}).items()
+    )
     measured = guard.measured or 0
     return f"{measured:,} in this plan and {beside}" if beside else f"{measured:,}"
 

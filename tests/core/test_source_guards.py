@@ -355,6 +355,17 @@ def test_many_plans_of_one_export_count_once() -> None:
     assert [night.run_id for night in window([*tries, *queries, a_night(7)])] == ["run-9", "run-8", "run-7"]
 
 
+def test_many_exports_of_one_day_do_not_push_out_the_days_before() -> None:
+    """Small losses of each hour add up, too."""
+    hours = [
+        a_night(9, rows, as_of_unix_s=NOW + 9 * DAY + rows, sha256=f"hour {rows}") for rows in range(810, 800, -1)
+    ]
+    good = window([*hours, a_night(8, 1000)])
+
+    assert (len(good), good[-1].rows) == (11, 1000)
+    assert names(beside(Shape(799, NOW + 10 * DAY), *good)) == ["max_shrink_percent"]
+
+
 def test_what_was_accepted_is_the_new_measure() -> None:
     """Once accepted, the nights after it are believed too; and what shrinks from there is not."""
     good = window([a_night(3, 41), a_night(2, 40, accepted=("max_shrink_percent",)), a_night(1, 1000)])

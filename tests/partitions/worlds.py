@@ -13,9 +13,11 @@ from reconcile.core.diff import Comparison
 from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
+from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import ColumnKind
 from reconcile.core.ours import Left
 from reconcile.core.plan import PlanPolicy, encode_change
+from reconcile.core.recent import Recent
 from reconcile.core.tombstones import forgotten_among, tombstone
 from reconcile.core.users import DirectoryUser
 from reconcile.partitions.engines import Engine
@@ -85,8 +87,13 @@ def draw(dice: Random, size: int) -> World:
         looks,
         frozenset(tombstone(uid, SECRET) for uid in gone),
         dict.fromkeys(dice.sample(uids, size // 5), 250),
-        Decided(policy, ours, stuck),
+        Decided(policy, ours, stuck, _recent(dice, [*uids, "other-1"])),
     )
+
+
+def _recent(dice: Random, uids: list[str]) -> Recent:
+    kinds = dice.sample(list(GuardClass), 4)
+    return {"20h": {kind: pa.array(dice.sample(uids, len(uids) // 3), pa.string()) for kind in kinds}}
 
 
 def _row(dice: Random, uid: str) -> dict[str, str | None]:

@@ -282,6 +282,7 @@ def settings(world: World, night: Night) -> str:
         "guards": [
             *(f"{name} = {_table(guard)}" for name, guard in guards.items()),
             f"max_quarantined = {_table(nobody)}",
+            "window = []",  # the oracle knows the limits of each run alone
         ],
         "limits": ["core_per_minute = 9000", "standard_per_minute = 18000", "concurrency = 4"],
         "run": ['formats = ["csv"]'],
