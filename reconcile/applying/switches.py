@@ -67,7 +67,7 @@ class Switch:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents
             return Settled(Outcome.APPLIED if ours else Outcome.ALREADY, _AGREED)
-        protected = refused_by_role(look, self._mode.protected_roles)
+        protected = refused_by_role(look.role, self._mode.protected_roles)
         if protected is not None:
             return protected
         if self._mode.freshness.is_newer(change.uid, look.created_at, look.updated_at):
