@@ -108,7 +108,7 @@ class Switch:
             return Settled(Outcome.SKIPPED, OTHER_RECORD)
         if self._mode.freshness.may_be_newer(change.uid, look.created_at, look.updated_at):
             return Settled(Outcome.SKIPPED, "newer: created or changed in the directory after the export")
-        return refused_by_role(look, self._mode.protected_roles)
+        return refused_by_role(look.role, self._mode.protected_roles)
 
     def _switch(
         self, batch: list[Change], way: "_Way", send: Callable[[Sequence[str]], Lists]

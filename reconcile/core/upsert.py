@@ -103,15 +103,15 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
     """
     decision = _decide(change, look, terms)
     agrees = isinstance(decision, Settled) and decision.outcome in {Outcome.APPLIED, Outcome.ALREADY}
-    refusal = None if agrees else refused_by_role(look, terms.protected_roles)
+    refusal = None if agrees or look is None else refused_by_role(look.role, terms.protected_roles)
     return refusal or decision
 
 
-def refused_by_role(look: Record | None, protected_roles: Collection[str]) -> Settled | None:
+def refused_by_role(role: str | None, protected_roles: Collection[str]) -> Settled | None:
     """Say that the role which a user has in the directory protects it; None where it does not."""
-    if look is None or look.role not in protected_roles:
+    if role is None or role.lower() not in protected_roles:
         return None
-    return Settled(Outcome.SKIPPED, f"protected: the user has the role {look.role} (policy.protect_roles)")
+    return Settled(Outcome.SKIPPED, f"protected: the user has the role {role.lower()} (policy.protect_roles)")
 
 
 def _decide(change: Change, look: Record | None, terms: Terms) -> Decision:

@@ -43,7 +43,7 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         off = {past.uid for past in written if past.action == Action.DEACTIVATE}
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, off, fields)
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
-    kept |= {uid for uid, look in looks.items() if refused_by_role(look, policy.protected_roles)}
+    kept |= {uid for uid, look in looks.items() if look and refused_by_role(look.role, policy.protected_roles)}
     found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
     _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison
+from reconcile.core.findings import Differences
 from reconcile.core.found import Decided, Found, conclude
 from reconcile.core.frame import Desired, desire, with_roles
 from reconcile.core.freshness import Freshness
@@ -18,6 +19,7 @@ from reconcile.core.mapping import ColumnKind
 from reconcile.core.ours import Left
 from reconcile.core.plan import PlanPolicy, encode_change
 from reconcile.core.recent import Recent
+from reconcile.core.scope import Scope, hashes_of, narrowed, without
 from reconcile.core.tombstones import forgotten_among, tombstone
 from reconcile.core.users import DirectoryUser
 from reconcile.partitions.engines import Engine
@@ -146,10 +148,9 @@ def whole(world: World) -> "Outcome":
     )
     hints = _tell(world, comparison)
     findings, found = conclude(comparison.close(whole=True, hidden=frozenset({"tags"})), world.decided)
-    changes = [
-        encode_change(change) for change in list_changes(findings, world.decided.policy, world.decided.ours)
-    ]
-    return Outcome(desired, desired.only(_some(world)), hints, found, changes)
+    uids = [*map(str, desired.users["uid"])]
+    known = without(hashes_of(uids, SECRET), forgotten_among(uids, SECRET, world.tombstones), SECRET)
+    return Outcome(desired, desired.only(_some(world)), hints, *_planned(world, findings, found), known.tolist())
 
 
 def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int) -> "Outcome":
@@ -168,23 +169,35 @@ def in_partitions(world: World, shelf: Shelf | Path, engine: Engine, number: int
     walked = Walked(desired, uncompared=frozenset(), freshness=Freshness(AS_OF, world.ours))
     hints = _tell(world, walked)
     gathered, found = walked.conclude(whole=True, hidden=frozenset({"tags"}), decided=world.decided)
-    changes = [
-        encode_change(change) for change in list_changes(gathered, world.decided.policy, world.decided.ours)
-    ]
-    return Outcome(desired, desired.only(_some(world)), hints, found, changes)
+    known = desired.user_hashes().tolist()
+    return Outcome(desired, desired.only(_some(world)), hints, *_planned(world, gathered, found), known)
+
+
+def _planned(world: World, differences: Differences, found: Found) -> tuple[Found, list[bytes]]:
+    """What is found and planned where every second user outside the export is out of scope."""
+    scope = Scope(hashes_of((f"other-{n}" for n in range(0, 1_000, 2)), SECRET), SECRET)
+    changes = list_changes(differences, world.decided.policy, world.decided.ours, scope)
+    return narrowed(found, differences, scope), [encode_change(change) for change in changes]
 
 
 class Outcome:
     """Everything that a plan and a report are made of, or a run over a few users."""
 
     def __init__(
-        self, desired: Desired | Parted, few: Desired, hints: list[Any], found: Found, changes: list[bytes]
+        self,
+        desired: Desired | Parted,
+        few: Desired,
+        hints: list[Any],
+        found: Found,
+        changes: list[bytes],
+        known: list[int],
     ) -> None:
         self.source = (desired.rows, desired.valid, desired.nameless, desired.quarantined)
         self.few = (few.rows, few.quarantined, few.users.to_dict("records"))
         self.hints = hints
         self.found = found
         self.changes = changes
+        self.known = known
 
     def __eq__(self, other: object) -> bool:
         """Whether all of it is the same."""
