@@ -336,7 +336,7 @@ newer = "apply"            # users that changed in CometChat after the export: "
 unmanaged = "report"       # active users that the source does not have: "report" or "deactivate"
 deactivated = "report"     # or "reactivate" those that our own runs deactivated
 protect = ["app_system"]   # uid patterns that are never written
-plan_max_age = "24h"
+plan_max_age = "24h"       # of a plan, and of the last write of a run that is resumed
 
 [guards]                   # a class is held when over both floor and percent of its base, or over max
 create = { percent = 50, floor = 1000 }
