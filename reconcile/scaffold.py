@@ -338,7 +338,7 @@ unmanaged_scope = "ours"   # deactivate only users that our runs created or a go
 deactivated = "report"     # or "reactivate" those that our own runs deactivated
 protect = ["app_system"]   # uid patterns that are never written
 protect_roles = ["@agentic"]   # users with one of these roles in CometChat are not written either
-plan_max_age = "24h"
+plan_max_age = "24h"       # of a plan, and of the last write of a run that is resumed
 
 [guards]                   # a class is held when over both floor and percent of its base, or over max
 create = { percent = 50, floor = 1000 }

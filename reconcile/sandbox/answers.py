@@ -32,6 +32,8 @@ class Trickle(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """
     One answer before it goes out; `send_only` bytes are sent and the connection is cut, if that is set.
+
+    Its `Date` is that of the clock, or so many seconds off it, or `date`, where "" is none.
     """
 
     status: int
@@ -39,6 +41,8 @@ class Answer(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
     trickle: Trickle | None = None
     send_only: int | None = None
+    date: str | None = None
+    date_off_s: float | None = None
 
 
 class Refusal(Exception):

@@ -91,6 +91,8 @@ def after(fault: Fault, answer: Answer, call: Call) -> Outcome:
         case faults.WrongContentType():
             others = [header for header in answer.headers if header[0] != b"content-type"]
             answer = replace(answer, headers=(*others, (b"content-type", fault.content_type.encode())))
+        case faults.WrongDate():
+            answer = replace(answer, date=fault.date or "", date_off_s=fault.off_s)
         case faults.HugeBody():
             answer = replace(answer, body=_padded(answer.body, fault.mebibytes * _MEBIBYTE))
         case faults.SlowBytes():

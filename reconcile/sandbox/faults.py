@@ -31,6 +31,7 @@ __all__ = [
     "Status",
     "TruncatedJson",
     "WrongContentType",
+    "WrongDate",
     "read_faults",
 ]
 
@@ -115,6 +116,15 @@ class WrongContentType(_Rule, frozen=True, tag="wrong_content_type"):
     content_type: HeaderText = "text/html; charset=UTF-8"
 
 
+class WrongDate(_Rule, frozen=True, tag="wrong_date"):
+    """
+    The `Date` header is another one, as far from the clock as is said or as it is written; or there is none.
+    """
+
+    off_s: float | None = None  # below 0: from the past, as an answer of a cache is
+    date: HeaderText | None = None
+
+
 class HugeBody(_Rule, frozen=True, tag="huge_body"):
     """
     The answer is padded to a great size, and stays valid.
@@ -196,6 +206,7 @@ Fault: TypeAlias = (
     | TruncatedJson
     | CutGzip
     | WrongContentType
+    | WrongDate
     | HugeBody
     | SlowBytes
     | RepeatPage

@@ -98,7 +98,7 @@ async def deliver(answer: Answer, now_s: int, scope: Scope, receive: Receive, se
     start: Message = {
         "type": "http.response.start",
         "status": answer.status,
-        "headers": [*answer.headers, _date(now_s), length],
+        "headers": [*answer.headers, *_dated(answer, now_s), length],
     }
     await send(start)
     if answer.send_only is not None:
@@ -138,7 +138,15 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-@lru_cache(maxsize=1)
+def _dated(answer: Answer, now_s: int) -> list[tuple[bytes, bytes]]:
+    if answer.date_off_s is not None:
+        return [_date(int(now_s + answer.date_off_s))]
+    if answer.date is None:
+        return [_date(now_s)]
+    return [(b"date", answer.date.encode("latin-1"))] if answer.date else []
+
+
+@lru_cache(maxsize=2)
 def _date(now_s: int) -> tuple[bytes, bytes]:
     # Of the sandbox's own clock, so that resets and dates in other headers can be measured against it.
     return b"date", formatdate(now_s, usegmt=True).encode()

@@ -122,11 +122,12 @@ class State(StateReader):
         Record what is about to be sent, durably: the fields to write, as they are and as they are to be
         (None: what the change says).
 
-        A second try of the same change keeps what stood there before the first, and the time of the first.
+        A second try of the same change keeps what stood there before the first, and has a time of its own: the age of a
+        run counts from its last write.
         Raises: StateError; then nothing may be sent.
         """
         row = (run_id, change.seq, int(self._now()))
-        self._put("INSERT OR IGNORE INTO intent_times VALUES (?, ?, ?)", row, durable=False)
+        self._put("INSERT OR REPLACE INTO intent_times VALUES (?, ?, ?)", row, durable=False)
         self._put(
             "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
