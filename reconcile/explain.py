@@ -12,7 +12,7 @@ import pyarrow as pa
 from reconcile.cometchat.directory import Directory
 from reconcile.core.actual import actual_table
 from reconcile.core.cells import arrow
-from reconcile.core.changes import list_changes, without_stuck
+from reconcile.core.changes import list_changes, own_rows, without_stuck
 from reconcile.core.diff import Comparison
 from reconcile.core.findings import Findings
 from reconcile.core.frame import Desired, desire, frame_of, with_roles
@@ -57,7 +57,7 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours, scope))
     problems = problems if findings.counts.unmanaged else []
     why = (*_why(settings, desired, user, findings, stuck), *_out_of_scope(findings, scope), *problems)
-    if len(findings.deactivated_rows) and uid not in ours:
+    if not own_rows(findings.deactivated_rows, ours).all():
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
         uid=uid,

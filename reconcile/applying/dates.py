@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import structlog
 
 from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.core.forecast import list_cost
 from reconcile.core.ours import was_near
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 from reconcile.store.state import State
@@ -20,8 +21,6 @@ log = structlog.get_logger()
 
 Dates = tuple[int | None, int]  # when a user was created, where that is known, and when it was deactivated
 
-_PER_PAGE = 1000
-_OPENING = 4  # requests to find the first page of the list, and its end
 _LOOKS_MORE = 2  # where a list lags behind the writes: 1.5 s
 
 
@@ -59,7 +58,7 @@ def keep_dates(
 
 def _dates(directory: Directory, uids: list[str], known_off: int | None) -> Iterator[tuple[str, Dates]]:
     """Find the dates of these users in the way that costs fewer requests: a look at each, or the list of the deactivated."""
-    pages = -(-max(known_off or 0, len(uids)) // _PER_PAGE) + _OPENING
+    pages = list_cost(max(known_off or 0, len(uids)))
     try:
         yield from _by_looks(directory, uids) if len(uids) <= pages else _by_list(directory, frozenset(uids))
     except (ChangeRejected, DirectoryBusy, DirectoryStopped) as error:

@@ -11,7 +11,7 @@ from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
 from reconcile.core.actual import managed_groups
 from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
-from reconcile.core.ours import owned, was_near
+from reconcile.core.ours import OTHER_RECORD, owned, was_made_after, was_near
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent, sent_of
@@ -150,6 +150,8 @@ class Upserter:
         if was_open and look is not None:
             # What an earlier start of this run sent may have got lost, and somebody else have made the user since.
             terms = replace(terms, doubtful=not was_near(look.created_at, at))
+            if change.action is Action.UPDATE and was_made_after(look.created_at, at):
+                return Settled(Outcome.SKIPPED, OTHER_RECORD), look
         ended, record = self._decided(change, look, terms)
         if isinstance(ended, Sent) or record is None:
             return ended, record

@@ -7,7 +7,7 @@ from reconcile.core.guards import Bases, GuardClass
 from reconcile.core.pacing import RateGroup
 from reconcile.core.plan import Action, Forecast
 
-__all__ = ["COSTS", "action_counts", "bases_of", "forecast"]
+__all__ = ["COSTS", "action_counts", "bases_of", "forecast", "list_cost"]
 
 _UPDATES = (GuardClass.UPDATE, GuardClass.ROLE_CHANGE, GuardClass.CLEAR)
 _REACTIVATIONS = (GuardClass.REACTIVATE, GuardClass.REACTIVATE_FOREIGN)
@@ -16,6 +16,7 @@ COSTS: dict[Action, dict[RateGroup, int]] = {
     Action.CREATE: {RateGroup.CORE: 1, RateGroup.STANDARD: 1},
     Action.UPDATE: {RateGroup.STANDARD: 2},
 }
+_PER_PAGE, _OPENING = 1000, 4
 _BATCH = 25  # users that one call switches on or off
 
 
@@ -36,6 +37,11 @@ def bases_of(found: Found) -> Bases:
     return Bases(found.counts.matched_active, found.counts.seen, active, found.counts.seen_deactivated)
 
 
+def list_cost(deactivated: int) -> int:
+    """Give the requests that it takes to read the list of so many deactivated users, with its first page to be found."""
+    return -(-deactivated // _PER_PAGE) + _OPENING
+
+
 def forecast(
     due: Mapping[GuardClass, int],
     rates: Mapping[RateGroup, float],
@@ -50,7 +56,8 @@ def forecast(
     creates, on = due.get(GuardClass.CREATE, 0), sum(due.get(kind, 0) for kind in _REACTIVATIONS)
     off, updates = due.get(GuardClass.DEACTIVATE, 0), sum(due.get(kind, 0) for kind in _UPDATES)
     core = creates + -(-off // _BATCH) + -(-on // _BATCH)
-    standard = creates + 2 * updates + off
+    # Those to switch on or off are looked at, and of those that are off the date is read back.
+    standard = creates + 2 * updates + on + off + min(off, list_cost(off))
     seconds = 60 * max(core / rates[RateGroup.CORE], standard / rates[RateGroup.STANDARD])
     minutes, sent = max(1.0, seconds / 60), {RateGroup.CORE: core, RateGroup.STANDARD: standard}
     share = {

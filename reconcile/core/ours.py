@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["NEAR_S", "OTHER_DEACTIVATION", "OTHER_RECORD", "Left", "left_by", "owned", "was_near"]
+__all__ = [
+    "NEAR_S",
+    "OTHER_DEACTIVATION",
+    "OTHER_RECORD",
+    "Left",
+    "left_by",
+    "owned",
+    "was_made_after",
+    "was_near",
+]
 
 # Why a change is left, where the user is not as our write, or the plan, left it.
 OTHER_DEACTIVATION = "deactivated by another: not since the time that the plan is about"
@@ -67,6 +76,11 @@ def left_by(
 def was_near(date: int | None, intended_at: int | None) -> bool:
     """Whether a date of a record (unix seconds) can be that of a write which was recorded at this time."""
     return date is not None and intended_at is not None and abs(date - intended_at) <= NEAR_S
+
+
+def was_made_after(created_at: int | None, intended_at: int | None) -> bool:
+    """Whether a record is younger than a write which was recorded at this time, and so not the one that it was about."""
+    return created_at is not None and intended_at is not None and created_at > intended_at + NEAR_S
 
 
 def owned(ours: Mapping[str, Left], uid: str, created_at: int | None, deactivated_at: int | None) -> bool:

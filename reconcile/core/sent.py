@@ -34,7 +34,8 @@ class Sent(msgspec.Struct, frozen=True):
 
     def is_after(self, look: Record) -> bool:
         """Whether somebody touched the user after the write."""
-        return self.at is not None and look.updated_at is not None and look.updated_at > self.at
+        # Also who deleted it, and made another one under its uid.
+        return self.at is not None and look.moved_at is not None and look.moved_at > self.at
 
 
 def sent_of(fields: tuple[str, ...], echo: Record, met: Record | None = None) -> Sent:

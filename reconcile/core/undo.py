@@ -13,7 +13,7 @@ import msgspec
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import field_order
 from reconcile.core.normal import HALF
-from reconcile.core.ours import Left
+from reconcile.core.ours import NEAR_S, Left
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange
 from reconcile.core.plan import Action, Change, normal, restoring
 from reconcile.core.users import Record, fingerprint
@@ -35,7 +35,7 @@ class _Deed:
     What a run did to one user: fields before and after, and whether it ended switched on, off, or neither.
 
     `unsure` is what it may have done besides: it was sent, and nobody learnt what became of it. `by` is the change that
-    decided the activity, and `moved_at` the directory's time of the record after the last write of fields.
+    decided the activity, and `moved_at` the time (unix seconds) of the last write of fields: the record is no younger.
     """
 
     uid: str
@@ -95,7 +95,8 @@ def _with(deed: _Deed, past: PastChange) -> _Deed:
     if action in {Action.REACTIVATE, Action.DEACTIVATE}:
         return _moved(deed, past, action, is_sure=past.outcome == Outcome.APPLIED)
     before = normal(past.before) | deed.before
-    moved_at = past.updated_at or deed.moved_at
+    # Where the service told no time, the clock of this machine has to do.
+    moved_at = past.updated_at or (past.intended_at and past.intended_at + NEAR_S) or deed.moved_at
     return replace(deed, before=before, after=deed.after | normal(past.after), moved_at=moved_at)
 
 

@@ -85,7 +85,7 @@ def see_made_before(run: Run, made: PlanFile) -> None:
     header = made.header
     if is_ahead(datetime.fromisoformat(header.created_at), run.world.now()):
         raise PlanError(
-            f"the plan of run {header.run_id} is refused: {FROM_FUTURE.format(header.created_at)}",
+            f"run {run.id} cannot go on with its plan: {FROM_FUTURE.format(header.created_at)}",
             hint="compare the clock with the right time (date -u), then start anew: reconcile apply",
         )
 

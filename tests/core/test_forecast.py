@@ -25,11 +25,11 @@ def test_changes_are_counted_by_action_and_the_held_ones_are_a_part_of_them() ->
 
 
 def test_the_slower_group_decides_how_long_it_takes() -> None:
-    """A look and a write each, and calls for 25 users at a time."""
+    """A look and a write each, calls for 25 users at a time, and a list of the deactivated to read back."""
     cost = forecast(COUNTS, RATES, LIMITS, "")
 
-    assert (cost.core, cost.standard) == (10 + 2 + 2, 10 + 2 * 25 + 50)
-    assert (cost.requests, cost.seconds) == (124, 55)
+    assert (cost.core, cost.standard) == (10 + 2 + 2, 10 + 2 * 25 + 50 + 5 + 26)
+    assert (cost.requests, cost.seconds) == (155, 70)
 
 
 def test_a_forecast_says_what_share_of_the_budget_it_takes() -> None:
@@ -37,7 +37,7 @@ def test_a_forecast_says_what_share_of_the_budget_it_takes() -> None:
     cost = forecast(COUNTS, RATES, LIMITS, "")
     more = forecast({GuardClass.UPDATE: 600}, RATES, LIMITS, "")
 
-    assert cost.share == {"core": 0.14, "standard": 0.55}
+    assert cost.share == {"core": 0.119149, "standard": 0.6}
     assert more.share == {"core": 0.0, "standard": 0.6}
 
 
