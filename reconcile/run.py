@@ -28,6 +28,7 @@ from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.breaker import Patience
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
+from reconcile.descriptors import check_enough, room
 from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
 from reconcile.keys import api_key
@@ -139,7 +140,8 @@ class Run:
     """
     A run that holds its locks. `timing` is seconds by stage of the main path, in order.
 
-    `scratch` is what only the way to the plan needs: let go when that is made, or when the run ends.
+    `scratch` is what only the way to the plan needs: let go when that is made, or when the run ends. `room` is how many
+    connections the process may have open.
     """
 
     id: str
@@ -157,6 +159,7 @@ class Run:
     started_at: datetime
     reached: Stage
     scratch: ExitStack
+    room: int
     timing: dict[str, float] = field(default_factory=dict)
 
     def reach(self, stage: Stage) -> None:
@@ -185,9 +188,9 @@ class Run:
     def workers(self) -> int:
         """How many requests to have in flight: what the rates and the time to an answer make necessary, for now."""
         wanted = self.settings.limits.concurrency
-        if wanted != "auto":
-            return wanted
-        return in_flight(self.expected_rates().values(), self.client.latency_s)
+        if wanted == "auto":
+            wanted = in_flight(self.expected_rates().values(), self.client.latency_s)
+        return min(wanted, self.room)
 
     def expected_rates(self) -> dict[RateGroup, float]:
         """
@@ -270,7 +273,16 @@ def open_run(
         stack.enter_context(_deadline(interrupts, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         progress.watch(gate.spending)
-        client = Client(app.url, app.app_id, key, gate, random=world.random, ca_file=app.ca_file)
+        check_enough()
+        client = Client(
+            app.url,
+            app.app_id,
+            key,
+            gate,
+            random=world.random,
+            ca_file=app.ca_file,
+            may_write=state.see_in_place,
+        )
         stack.callback(client.close)
         with suppress(StateError):
             sweep(run_dir, state, world)
@@ -293,6 +305,7 @@ def open_run(
             started,
             stage,
             stack.enter_context(ExitStack()),
+            room(),
         )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:

@@ -100,7 +100,9 @@ class PlanFile:
         except FileNotFoundError:
             raise PlanError(f"there is no plan {path}", hint="make one: reconcile plan") from None
         except OSError as error:
-            raise PlanError(f"the plan {path} cannot be read: {error.strerror}", hint="make one: reconcile plan") from error
+            raise PlanError(
+                f"the plan {path} cannot be read: {error.strerror}", hint="make one: reconcile plan"
+            ) from error
         weakref.finalize(self, os.close, self._descriptor)
         self.header, self.count = self._prove()
 
