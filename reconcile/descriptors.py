@@ -29,7 +29,7 @@ def raise_limit() -> None:
 def room() -> int:
     """Give how many connections this process may open beside what it has open, and what it keeps free for its files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (1 << 20 if soft == resource.RLIM_INFINITY else soft) - _open_now() - _RESERVE
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft - _open_now(soft) - _RESERVE
 
 
 def check_enough() -> None:
@@ -68,8 +68,11 @@ def _is_spent() -> bool:
     return False
 
 
-def _open_now() -> int:
+def _open_now(most: int) -> int:
     for place in ("/proc/self/fd", "/dev/fd"):
-        if Path(place).is_dir():
+        try:
             return sum(1 for _ in Path(place).iterdir()) - 1  # the listing has one open itself
+        except OSError as error:
+            if error.errno in _TOO_MANY:
+                return most
     return _ASSUMED_OPEN
