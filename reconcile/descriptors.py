@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-from pathlib import Path
 
 from reconcile.errors import StateError
 
@@ -71,7 +70,8 @@ def _is_spent() -> bool:
 def _open_now(most: int) -> int:
     for place in ("/proc/self/fd", "/dev/fd"):
         try:
-            return sum(1 for _ in Path(place).iterdir()) - 1  # the listing has one open itself
+            with os.scandir(place) as entries:
+                return sum(1 for _ in entries) - 1  # the listing has one open itself
         except OSError as error:
             if error.errno in _TOO_MANY:
                 return most

@@ -65,11 +65,18 @@ class Evidence:
         return settled_changes(plan, run.state, run.id, self.known)
 
     def tally(self, plan: PlanFile, run: Run) -> tuple[Counter[str], int]:
-        """Count the outcomes of a plan, and those of them that the state file does not have."""
+        """
+        Count the outcomes of a plan, and those of them that the state file does not have.
+
+        Where the plan cannot be read any more, only what the run knows is counted: then the sums do not add up.
+        """
         tally, lost = empty_tally(), 0
-        for _, settled in self.outcomes(plan, run):
-            tally[settled.outcome.value] += 1
-            lost += settled.detail == LOST
+        try:
+            for _, settled in self.outcomes(plan, run):
+                tally[settled.outcome.value] += 1
+                lost += settled.detail == LOST
+        except StateError:
+            return self.known.tally(), 0
         return tally, lost
 
 

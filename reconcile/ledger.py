@@ -283,7 +283,7 @@ def _code(error: ReconcileError | None, writes: int) -> ExitCode | None:
     """Give the exit code of what ended the run; after the first write, an outage is a stop."""
     if error is None:
         return None
-    before_writing = {ExitCode.UNREACHABLE, ExitCode.USAGE}
+    before_writing = {ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.LOCKED}
     if error.exit_code in before_writing and writes:
         return ExitCode.STOPPED
     if error.exit_code is ExitCode.STOPPED and not writes:

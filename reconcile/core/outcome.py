@@ -70,6 +70,10 @@ class Known:
         code = self._codes[seq] if seq < len(self._codes) else 0
         return _OUTCOMES[code - 1] if code else None
 
+    def tally(self) -> Counter[str]:
+        """Count the outcomes; changes without one are not counted."""
+        return empty_tally(Counter(_OUTCOMES[code - 1].value for code in self._codes if code))
+
 
 _OUTCOMES = tuple(Outcome)
 

@@ -77,7 +77,15 @@ def _changes_of(run: Run, ledger: Ledger, report: Report) -> Iterator[SurveyedCh
         return iter(())
     if report.outcomes is None:
         return ((change, None) for change in ledger.plan.changes())
-    return iter(ledger.evidence.outcomes(ledger.plan, run))
+    return _while_readable(ledger.evidence.outcomes(ledger.plan, run))
+
+
+def _while_readable(changes: Iterator[SurveyedChange]) -> Iterator[SurveyedChange]:
+    """Give the changes up to where the plan was cut during the run: the rest of the report is told all the same."""
+    try:
+        yield from changes
+    except StateError as error:
+        log.error("report.changes_cut", message=error.message)
 
 
 def told_changes(plan: PlanFile, state: StateReader, report: Report) -> Iterator[SurveyedChange]:

@@ -192,6 +192,7 @@ def test_looking_beside_a_run_sees_what_it_has_done_so_far(scene: Scene) -> None
     """The run has the file for itself; others read a copy, and leave nothing behind."""
     folder, argv = scene.set_up("apply")
     seen: list[dict[str, Any]] = []
+    offered: list[bytes] = []
     places = folder / "tmp"
     places.mkdir()
 
@@ -200,12 +201,16 @@ def test_looking_beside_a_run_sees_what_it_has_done_so_far(scene: Scene) -> None
         env = {**scene.env, "TMPDIR": str(places)}
         done = subprocess.run(words, cwd=folder, env=env, capture_output=True, check=True, timeout=120)
         seen.append(json.loads(done.stdout)["runs"][0])
+        words = ["bash", "-c", "COMP_WORDS='reconcile report ' COMP_CWORD=2 exec reconcile"]
+        env |= {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}", "_RECONCILE_COMPLETE": "bash_complete"}
+        offered.append(subprocess.run(words, cwd=folder, env=env, capture_output=True, check=True).stdout)
 
     with scene.at_request(5, look, answered=True, call=PUT):
         code, err = scene.run(folder, *argv)
 
     assert code == 0, err
     assert (seen[0]["run_id"], seen[0]["verdict"]) == (newest(folder), None)
+    assert newest(folder).encode() in offered[0]
     assert list(places.iterdir()) == []
 
 
