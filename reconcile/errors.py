@@ -13,7 +13,7 @@ Every expected way for a run to end early, and the exit code that tells it to th
     |  |- Unclear              a write left and nobody knows what became of it; a look settles it
     |  |- ChangeRejected       this one request is refused; the run goes on
     |  `- DirectoryStopped     nothing more can succeed: key, scope, app, plan, protocol
-    |- StateError              the intent cannot be recorded, so the write does not happen
+    |- StateError              this machine: an intent cannot be recorded, so its write does not happen; or no file can be opened
     |- EngineError             who compares the partitions of a large export cannot be had, or dies each time
     `- Interrupted             the operator or the system asked us to stop
 
@@ -193,7 +193,11 @@ class DirectoryStopped(DirectoryError):
 
 
 class StateError(ReconcileError):
-    """The state file or the run directory cannot be written."""
+    """
+    This machine does not give what a run needs: the state file, the run directory, or open files.
+
+    Exit 2 before the first write of a run, and 8 after it.
+    """
 
     exit_code = ExitCode.USAGE
 

@@ -12,7 +12,7 @@ from reconcile.core.baseline import Baseline
 from reconcile.core.found import Found
 from reconcile.core.frame import Quarantined
 from reconcile.core.guards import GuardVerdict
-from reconcile.core.outcome import Outcome, empty_tally
+from reconcile.core.outcome import Outcome
 from reconcile.core.pacing import RateGroup
 from reconcile.core.report import (
     DirectoryCounts,
@@ -29,14 +29,18 @@ from reconcile.core.report import (
 )
 from reconcile.core.skew import Moment, doubt_of
 from reconcile.core.users import Situation
-from reconcile.errors import ExitCode, ReconcileError
+from reconcile.errors import ExitCode, ReconcileError, StateError
+from reconcile.evidence import Evidence, asked, missing
 from reconcile.logs import redact
 from reconcile.run import Run
-from reconcile.store.planfile import PlanFile, settled_changes
+from reconcile.store.planfile import PlanFile
 
 __all__ = ["Ledger"]
 
 
+_UNSAFE = (
+    "the state file cannot keep what this run did; put the run directory back as it was, then: reconcile resume"
+)
 _RECENT, _SHOWN = 10, 20  # runs in which a user may flap, and how many are named
 
 
@@ -57,6 +61,7 @@ class Ledger:
     deactivated_outside: int | None = None
     mark: str | None = None
     applying: bool = False
+    evidence: Evidence = field(default_factory=Evidence)
     planned_with: int | None = None  # requests until the plan was begun to be carried out
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
@@ -109,33 +114,28 @@ class Ledger:
 
     def report(self, run: Run, ended_by: ReconcileError | None, *, bug: Exception | None = None) -> Report:
         """Make the report: count the outcomes, check the laws, choose exit code and verdict."""
-        outcomes = self._outcomes(run) if self.applying else None
-        laws = broken_laws(
-            self.source,
-            self.directory,
-            self.drift,
-            self.plan_counts,
-            outcomes,
-            matched=self.matched,
-            deactivated_outside=self.deactivated_outside,
-        )
-        canary = run.options.limit is not None
-        planned = self.plan_counts.total
+        self._recall()
+        outcomes, laws = self._judged(run, ended_by, is_bug=bug is not None)
+        is_canary = run.options.limit is not None and bool(outcomes and outcomes[Outcome.NOT_ATTEMPTED])
+        planned, writes = self.plan_counts.total, self.evidence.writes(run)
         code = end_codes(
             outcomes,
             self.drift,
             check=run.options.check,
             planned=planned,
             is_broken=bool(laws) or bug is not None,
-            canary=canary and bool((outcomes or {}).get(Outcome.NOT_ATTEMPTED)),
-            ended_by=_code(ended_by, run.state.intents(run.id)),
+            canary=is_canary,
+            ended_by=_code(ended_by, writes),
         )
         verdict = verdict_of(
             code,
             planned=planned,
             applied=outcomes is not None,
-            is_canary=bool(outcomes and outcomes[Outcome.NOT_ATTEMPTED]),
+            is_canary=is_canary,
             is_held=bool(self.plan_counts.held),
+        )
+        line = headline(
+            verdict, self.plan_counts, outcomes, laws[0] if laws else "", part=self.source.part, writes=writes
         )
         return Report(
             run_id=run.id,
@@ -145,7 +145,7 @@ class Ledger:
             finished_at=run.world.now().isoformat(timespec="seconds"),
             exit_code=int(code),
             verdict=verdict,
-            headline=headline(verdict, self.plan_counts, outcomes, laws[0] if laws else "", part=self.source.part),
+            headline=line,
             source=self.source,
             directory=self.directory,
             drift=self.drift,
@@ -155,13 +155,13 @@ class Ledger:
             forecast=msgspec.to_builtins(self.plan.header.forecast) if self.plan else None,
             timing=run.timing,
             peak_rss_mib=run.peak_rss_mib(),
-            guards=guard_lines(self.guards),
             notes=(
                 *self.notes,
                 *self._clock_notes(run),
                 *_unconfirmed(run),
                 *(_flapping(run) if outcomes else ()),
             ),
+            guards=(self.evidence.earlier.guards if self.evidence.earlier else {}) | guard_lines(self.guards),
             needs=tuple(self._needs(run, outcomes, ended_by, is_bug=bug is not None)),
             broken_laws=laws,
             error=_words(ended_by) if bug is None else _bug_words(bug),
@@ -180,11 +180,45 @@ class Ledger:
         elif skew is not None and skew.matters:
             yield f"{skew.words}; all comparisons take that into account; set this machine's clock"
 
-    def _outcomes(self, run: Run) -> dict[str, int]:
-        tally = empty_tally()
-        if self.plan is not None:
-            tally.update(settled.outcome.value for _, settled in settled_changes(self.plan, run.state, run.id))
-        return dict(tally)
+    def _recall(self) -> None:
+        """Go on from what an earlier start of this run told: what this one did not find out anew stands as it was."""
+        earlier = self.evidence.earlier
+        if earlier is None:
+            return
+        if self.source.rows is None and earlier.source.rows is not None:
+            self.source = earlier.source
+        if self.drift.in_step is None and earlier.drift.in_step is not None:
+            self.drift, self.directory = earlier.drift, earlier.directory
+            self.unmanaged_users = earlier.unmanaged_users
+        if self.plan is None:
+            self.plan_counts = earlier.plan
+
+    def _judged(
+        self, run: Run, ended_by: ReconcileError | None, *, is_bug: bool
+    ) -> tuple[dict[str, int] | None, tuple[str, ...]]:
+        """Count the outcomes of a run that came to write, and say which laws do not hold."""
+        earlier = self.evidence.earlier
+        outcomes: dict[str, int] | None = None
+        lacks: tuple[str, ...] = ()
+        if self.plan is None:
+            outcomes = earlier.outcomes if earlier else None
+        elif self.applying:
+            tally, lost = self.evidence.tally(self.plan, run)
+            outcomes = dict(tally)
+            is_whole = not (ended_by or is_bug or run.options.limit or self.plan.header.unknown)
+            lacks = missing(tally, 0 if isinstance(ended_by, StateError) else lost, is_whole=is_whole)
+            if ended_by is None and self.evidence.writes(run):
+                lacks += () if asked(lambda: _is_kept(run), otherwise=False) else (_UNSAFE,)
+        broken = broken_laws(
+            self.source,
+            self.directory if self.matched is not None else DirectoryCounts(),
+            self.drift,
+            self.plan_counts,
+            outcomes,
+            matched=self.matched,
+            deactivated_outside=self.deactivated_outside,
+        )
+        return outcomes, (*lacks, *broken)
 
     def _needs(
         self, run: Run, outcomes: dict[str, int] | None, ended_by: ReconcileError | None, *, is_bug: bool
@@ -198,7 +232,7 @@ class Ledger:
         yield from self.cautions
         trouble = {name: number for name, number in (outcomes or {}).items() if name in _TROUBLE and number}
         if trouble:
-            unknown = run.state.newly(run.id)
+            unknown: dict[str, int] = asked(lambda: run.state.newly(run.id), {})
             words = ", ".join(f"{number} {name} ({unknown.get(name, 0)} new)" for name, number in trouble.items())
             yield f"{words}: see {run.folder.file('changes.csv')}"
         if self.source.quarantined:
@@ -210,16 +244,25 @@ class Ledger:
             yield f"the rest of the plan waits: {remedy}"
 
 
+def _is_kept(run: Run) -> bool:
+    run.state.flush()
+    return True
+
+
 def _unconfirmed(run: Run) -> Iterator[str]:
-    """Say how many of the changes that have no outcome were written all the same."""
-    number = run.state.count_unconfirmed(run.id)
+    """Say how many of the changes that have no outcome were sent, or may have been."""
+    number = asked(lambda: run.state.count_unconfirmed(run.id), 0)
     if number:
         yield f"{number} of the changes that count as not attempted were sent and answered; a resume looks at them, and sends none again"
+    unclear = asked(lambda: run.state.count_left_open(run.id), 0) - number
+    if unclear > 0:
+        yield f"{unclear} of the changes that count as not attempted may have been sent; a resume looks at them first"
 
 
 def _flapping(run: Run) -> Iterator[str]:
     """Name the users whose changes do not last."""
-    found = run.state.flapping(run.id, _RECENT)
+    nobody: list[tuple[str, str]] = []
+    found = asked(lambda: run.state.flapping(run.id, _RECENT), nobody)
     if found:
         shown = ", ".join(f"{uid} ({fields})" for uid, fields in found[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -259,7 +302,7 @@ def _code(error: ReconcileError | None, writes: int) -> ExitCode | None:
     """Give the exit code of what ended the run; after the first write, an outage is a stop."""
     if error is None:
         return None
-    before_writing = {ExitCode.UNREACHABLE, ExitCode.USAGE}
+    before_writing = {ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.SOURCE, ExitCode.LOCKED}
     if error.exit_code in before_writing and writes:
         return ExitCode.STOPPED
     if error.exit_code is ExitCode.STOPPED and not writes:

@@ -65,6 +65,9 @@ def telling(command: str, settings: Settings, world: World, note: Callable[[str]
     try:
         yield told
     except Exception as error:
+        if told.report is not None:  # How the run ended is known: what failed behind it does not change that.
+            _tell_end(settings, summary_of(told.report), out)
+            raise
         code = error.exit_code if isinstance(error, ReconcileError) else ExitCode.BUG
         ended = world.now().isoformat(timespec="seconds")
         app_id = settings.cometchat.app_id

@@ -15,7 +15,8 @@ import structlog
 
 from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.core.freshness import Freshness
-from reconcile.core.plan import PlanHeader, PlanSource
+from reconcile.core.outcome import Settled
+from reconcile.core.plan import Change, PlanHeader, PlanSource
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
 from reconcile.core.scope import Scope
@@ -78,6 +79,8 @@ def resume(run: Run) -> Report:
     """Finish a run under its own id; what is settled is not sent again. Killed before its plan was sealed, it plans again."""
 
     def body(ledger: Ledger) -> None:
+        if run.reached.is_applying:
+            ledger.evidence.recall(run)
         is_sealed = run.folder.plan.exists() or run.reached.is_applying
         made = _take_up_again(run, ledger) if is_sealed else _come_to_plan(run, ledger)
         _carry_out(run, ledger, made)
@@ -118,6 +121,8 @@ def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
     except PlanError as error:
         error.hint = "it cannot be finished without its plan; start anew: reconcile apply"
         raise
+    # Whatever keeps it from going on: what it did before has to be told again.
+    ledger.applying = run.reached.is_applying
     see_made_before(run, made)
     # Proves the key, and learns the rates, before anything is written.
     run.directory(()).roles()
@@ -196,7 +201,12 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     due = made.count - made.header.counts["held"] - len(mode.settled)
     ledger.planned_with = sum(run.gate.sent.values())
     with run.stage("apply"), run.progress.stage("apply", due, "changes") as tick:
-        applier = Applier(made, hands, mode, lambda _change, _settled: tick(1))
+
+        def on_settled(change: Change, settled: Settled) -> None:
+            ledger.evidence.known.note(change.seq, settled.outcome)
+            tick(1)
+
+        applier = Applier(made, hands, mode, on_settled)
         try:
             applier.run()
         finally:

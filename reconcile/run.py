@@ -32,6 +32,7 @@ from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
 from reconcile.core.skew import Skew
 from reconcile.core.waivers import Waiver, waived
+from reconcile.descriptors import check_enough, room
 from reconcile.errors import ExitCode, SettingsError, StateError
 from reconcile.interrupts import Interrupts
 from reconcile.keys import api_key
@@ -161,7 +162,8 @@ class Run:
     """
     A run that holds its locks. `timing` is seconds by stage of the main path, in order.
 
-    `scratch` is what only the way to the plan needs: let go when that is made, or when the run ends.
+    `scratch` is what only the way to the plan needs: let go when that is made, or when the run ends. `room` is how many
+    connections the process may have open.
     """
 
     id: str
@@ -179,6 +181,7 @@ class Run:
     started_at: datetime
     reached: Stage
     scratch: ExitStack
+    room: int
     timing: dict[str, float] = field(default_factory=dict)
 
     def waive(self, given: Iterable[tuple[str, str]]) -> None:
@@ -218,9 +221,9 @@ class Run:
     def workers(self) -> int:
         """How many requests to have in flight: what the rates and the time to an answer make necessary, for now."""
         wanted = self.settings.limits.concurrency
-        if wanted != "auto":
-            return wanted
-        return in_flight(self.expected_rates().values(), self.client.latency_s)
+        if wanted == "auto":
+            wanted = in_flight(self.expected_rates().values(), self.client.latency_s)
+        return min(wanted, self.room)
 
     def expected_rates(self) -> dict[RateGroup, float]:
         """
@@ -303,7 +306,9 @@ def open_run(
         stack.enter_context(_deadline(interrupts, settings))
         gate = Gate(_budgets(settings), stop, world.monotonic, world.patience)
         progress.watch(gate.spending)
+        check_enough()
         client = _client(settings, world, key, gate)
+        client.may_write = state.see_in_place
         stack.callback(client.close)
         with suppress(StateError):
             sweep(run_dir, state, world)
@@ -326,6 +331,7 @@ def open_run(
             started,
             stage,
             stack.enter_context(ExitStack()),
+            room(),
         )
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         given = waived(asdict(options))

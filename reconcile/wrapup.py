@@ -11,6 +11,7 @@ from reconcile.core.clocks import future_notes
 from reconcile.core.outcome import Outcome
 from reconcile.core.report import Report
 from reconcile.core.shape import marks_of
+from reconcile.descriptors import too_few
 from reconcile.errors import (
     Declined,
     DirectoryStopped,
@@ -52,20 +53,26 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     try:
         with run.interrupts.breaking():
             body(ledger)
-    except ReconcileError as error:
-        ended_by = _named(run, error)
+    except Exception as error:  # noqa: BLE001 - a bug is reported, and raised again
+        ended_by = too_few(error) or (_named(run, error) if isinstance(error, ReconcileError) else None)
+        bug = None if ended_by else error
+    if ended_by is not None:
         ended_by.message = redact(ended_by.message)
         message, hint = ended_by.message, ended_by.hint
         if run.options.redact:  # Our sentences may name anybody.
             message, hint = "the reason is left out of the redacted log", f"reconcile report {run.id} tells it"
         log.error("run.ended_early", error=type(ended_by).__name__, message=message, hint=hint)
-    except Exception as error:
-        bug = error
-        log.exception("run.bug")
+    if bug is not None:
+        log.error("run.bug", exc_info=bug)
     # Before the reports: a disk that the partitions have filled has room for them again.
     run.scratch.close()
     report = write_reports(run, ledger, ledger.report(run, ended_by, bug=bug))
-    _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
+    failed = _close_books(run, ledger, report, is_declined=isinstance(ended_by, Declined))
+    if failed is not None and not report.exit_code:
+        # The next run will not know of this one as it ended: that is no good end.
+        report = write_reports(run, ledger, ledger.report(run, failed))
+    _publish(run, report)
+    log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
     if bug is not None:
         raise bug
     return report
@@ -84,9 +91,11 @@ def _named(run: Run, error: ReconcileError) -> ReconcileError:
     return error
 
 
-def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool) -> None:
+def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool) -> StateError | None:
+    """Tell the state file how the run ended, and let old runs go; give what kept it from that."""
     # Stopped on the way to its plan, it plans again when it is resumed.
-    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None or _is_cut_by_bug(report)
+    is_cut = _is_cut_by_bug(report) or _lacks_outcomes(report)
+    ended_early = report.exit_code in _UNFINISHED or run.stop.code is not None or is_cut
     # What somebody said no to is not carried out by a resume: that asks no more.
     may_go_on = run.command != "plan" and not is_declined
     unfinished = may_go_on and ended_early and report.verdict not in {"applied", "in_step"}
@@ -108,8 +117,8 @@ def _close_books(run: Run, ledger: Ledger, report: Report, *, is_declined: bool)
         learn_users(run, ledger, report)
     except StateError as error:
         log.error("state.not_closed", message=error.message)
-    _publish(run, report)
-    log.info("run.finished", verdict=report.verdict, exit_code=report.exit_code, headline=report.headline)
+        return error
+    return None
 
 
 def _publish(run: Run, report: Report) -> None:
@@ -135,6 +144,11 @@ def _is_cut_by_bug(report: Report) -> bool:
     """Whether a bug left changes of the plan undone, or open."""
     is_bug = report.exit_code == ExitCode.BUG and report.error is not None
     return is_bug and bool(report.outcomes and report.outcomes[Outcome.NOT_ATTEMPTED])
+
+
+def _lacks_outcomes(report: Report) -> bool:
+    """Whether the state file does not have what the run did: a resume looks at it."""
+    return report.exit_code == ExitCode.BUG and report.error is None and bool(report.broken_laws)
 
 
 def _learn(run: Run, ledger: Ledger, report: Report, *, is_good: bool) -> None:

@@ -27,6 +27,7 @@ ELSEWHERE = {
     ("config.py", "problems"),
     ("library.py", "self.report.headline"),  # how a run ended
     ("scaffold.py", "problems"),
+    ("store/state.py", "error.message"),  # of store/place.py, to each who asks
     ("cli/sandbox.py", "str(error)"),  # a flag of the sandbox
 }  # fmt: skip
 

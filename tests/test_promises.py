@@ -10,6 +10,7 @@ import pytest
 from tests.cometchat import test_verdicts, test_wire
 from tests.e2e import test_outages, test_settled, test_switches, weather
 from tests.e2e.profiles import PROFILES
+from tests.kills import test_truth
 from tests.security import test_files, test_formulas, test_key, test_page, test_paths, test_redirects, test_tls
 from tests.sources import hostile, test_sql_attacks
 
@@ -60,6 +61,12 @@ WRITTEN_OUT: dict[str, list[int]] = {
     ],
     "R10": [len(test_outages.OUTAGES)],
     "R13": [len(hostile.HOSTILE)],
+    "Truth": [
+        len(test_truth.ATTACKS),
+        times(test_truth.test_few_descriptors_are_told_as_what_they_are),
+        times(test_truth.test_closed_streams_end_nothing),
+        times(test_truth.test_a_reader_that_sleeps_holds_up_nothing),
+    ],
     "Switches": [times(test_switches.test_each_answer_to_an_open_question)],
     "S1": [
         times(test_key.test_an_answer_that_repeats_the_key_does_not_travel),

@@ -293,9 +293,10 @@ class Applier:
         return frozenset(name for name, text in wanted if (change.uid, name, text) in self._mode.stuck)
 
     def _settle(self, change: Change, settled: Settled) -> None:
+        # First: a state file that takes nothing any more does not undo what was done.
+        self._on_settled(change, settled)
         self._hands.state.settle(self._hands.run_id, change, settled)
         log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
-        self._on_settled(change, settled)
         if settled.detail.startswith(DID_NOT_STICK):
             named = settled.detail.partition(": ")[2].split(", ")
             values = {name: change.desired.get(name) for name in named}

@@ -90,7 +90,11 @@ def _code(value: object) -> int:
 def main() -> None:
     """Be the `reconcile` command."""
     from reconcile.cli.ending import keep_to_ourselves  # noqa: PLC0415 - as above
+    from reconcile.cli.streams import open_streams  # noqa: PLC0415
+    from reconcile.descriptors import raise_limit  # noqa: PLC0415
 
+    open_streams()
+    raise_limit()
     keep_to_ourselves()
     code = run(sys.argv[1:])
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):

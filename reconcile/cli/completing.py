@@ -11,6 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from reconcile.errors import ReconcileError
+
 __all__ = ["files", "run_ids"]
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -37,16 +39,30 @@ def run_ids(which: str = "1") -> Complete:
             f" WHERE {which} AND substr(run_id, 1, ?) = ? ORDER BY {{}} run_id DESC LIMIT {_SHOWN}"
         )
         try:
-            with closing(
-                sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)
-            ) as state:
-                order = _BY_NUMBER if state.execute(_HAS_NUMBERS).fetchone() else ""
-                rows = state.execute(sql.format(order), (len(incomplete), incomplete)).fetchall()
-        except (sqlite3.Error, ValueError):
+            rows = _rows(path.absolute(), sql, (len(incomplete), incomplete))
+        except (sqlite3.Error, OSError, ValueError, ReconcileError):
             return []
         return [CompletionItem(run, help=_words(f"{command}, {end}: {line}")) for run, command, end, line in rows]
 
     return complete
+
+
+def _rows(path: Path, sql: str, values: tuple[int, str]) -> list[tuple[str, ...]]:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)) as state:
+            return _asked(state, sql, values)
+    except sqlite3.OperationalError as error:
+        from reconcile.store.beside import LOCKED, private_copy  # noqa: PLC0415 - beside a run alone
+
+        if LOCKED not in str(error):
+            raise
+    with closing(private_copy(path)) as state:
+        return _asked(state, sql, values)
+
+
+def _asked(state: sqlite3.Connection, sql: str, values: tuple[int, str]) -> list[tuple[str, ...]]:
+    order = _BY_NUMBER if state.execute(_HAS_NUMBERS).fetchone() else ""
+    return state.execute(sql.format(order), values).fetchall()
 
 
 def _run_dir(params: dict[str, Any]) -> Path:

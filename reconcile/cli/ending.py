@@ -86,18 +86,31 @@ def ending(*, as_json: bool) -> Iterator[End]:
     except click.UsageError as error:
         hint = f"see: {error.ctx.command_path if error.ctx else 'reconcile'} --help"
         end.code = _tell(((error.format_message(), hint),), ExitCode.USAGE, as_json=as_json)
-    except click.Abort:
-        end.code = _tell((("interrupted", "nothing was done; run it again"),), ExitCode.SIGINT, as_json=as_json)
-    except ReconcileError as error:
-        problems = error.problems if isinstance(error, SettingsError) else ((error.message, error.hint),)
-        end.code = _tell(problems, error.exit_code, as_json=as_json)
-    except Exception:  # noqa: BLE001 - the last door: a bug is shown whole
-        end.code = _tell_bug(as_json=as_json)
+    except click.Abort as error:
+        # Ctrl-C at a question is told without a cause; anywhere else it may have met a command that had done something.
+        at_question = error.__cause__ is None
+        hint = "nothing was done; run it again" if at_question else "see what was done: reconcile runs"
+        end.code = _tell((("interrupted", hint),), ExitCode.SIGINT, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last door: a bug is shown whole
+        end.code = _tell_error(error, as_json=as_json)
 
 
 def drop_stdout() -> None:
     """Say nothing more on stdout: its reader went away, or its disk is full, and at the exit it would be tried again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _tell_error(error: Exception, *, as_json: bool) -> int:
+    from reconcile.descriptors import too_few  # noqa: PLC0415 - keeps --help light
+
+    known = too_few(error) or error
+    if isinstance(known, SettingsError):
+        return _tell(known.problems, known.exit_code, as_json=as_json)
+    if isinstance(known, ReconcileError):
+        return _tell(((known.message, known.hint),), known.exit_code, as_json=as_json)
+    return _tell_bug(as_json=as_json)
 
 
 def _tell(problems: tuple[tuple[str, str], ...], code: ExitCode, *, as_json: bool) -> int:

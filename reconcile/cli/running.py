@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from reconcile.cli.ending import columns, drop_stdout, lines, say, show
+from reconcile.cli.streams import lost_lines, wait_no_longer_than
+from reconcile.errors import ReconcileError
 
 __all__ = ["run_and_tell"]
 
 _SHOWN_CHANGES = 10
+_READER_S = 10.0  # for whoever reads the result of a run: it stands in the report, too
 
 
 def run_and_tell(
@@ -43,18 +46,31 @@ def run_and_tell(
     # A terminal that cannot move its cursor would get a line for each step.
     stream = None if os.environ.get("TERM") == "dumb" else sys.stderr
     progress = make_progress(quiet=given["quiet"], stream=stream, monotonic=world.monotonic)
-    with opened(
-        name, settings, options, world, progress, begin, note=lambda words: say(words, err=True), again=again
-    ) as (run, told):
-        report = told.report = body(run)
-        try:
-            redactor, shown = _redactor(run), given.get("show_changes")
-            tell(report, run.folder.path, as_json=given["as_json"], redactor=redactor, show_changes=shown)
-        except OSError as error:
-            # How the run ended is known, and stays its exit code whoever listens.
-            drop_stdout()
-            where = safe(run.folder.path, 500)
-            say(f"the result cannot be printed: {error.strerror}; it stands in {where}", err=True)
+    report = None
+    try:
+        with opened(
+            name, settings, options, world, progress, begin, note=lambda words: say(words, err=True), again=again
+        ) as (run, told):
+            report = told.report = body(run)
+            redactor, folder = _redactor(run), run.folder.path
+    except ReconcileError as error:
+        # How the run ended is known, and stays its exit code whatever else fails behind it.
+        if report is None:
+            raise
+        say(f"note: {safe(error.message, 800)}", err=True)
+        return int(report.exit_code)
+    # Outside of the run: whoever reads this, or does not, holds up no lock.
+    wait_no_longer_than(_READER_S)
+    try:
+        tell(report, folder, as_json=given["as_json"], redactor=redactor, show_changes=given.get("show_changes"))
+    except (OSError, ReconcileError) as error:
+        drop_stdout()
+        words = error.strerror if isinstance(error, OSError) else error.message
+        say(f"the result cannot be printed: {safe(words, 800)}; it stands in {safe(folder, 500)}", err=True)
+    except KeyboardInterrupt:
+        drop_stdout()
+    if lost_lines():
+        say(f"note: {lost_lines()} lines of the log were lost, because nobody read them", err=True)
     return int(report.exit_code)
 
 

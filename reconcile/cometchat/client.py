@@ -10,8 +10,9 @@ import re
 import ssl
 import threading
 import zlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from http.cookiejar import CookieJar
 from random import Random
@@ -29,6 +30,7 @@ from reconcile.cometchat.gate import Gate
 from reconcile.cometchat.verdicts import NO_CERTIFICATE, Failure, Verdict
 from reconcile.cometchat.wire import PROBE, RateHeaders, Request, read_date, read_rate_headers
 from reconcile.core.skew import Skew, SkewMeter
+from reconcile.descriptors import too_few
 from reconcile.errors import DirectoryBusy, DirectoryStopped, SettingsError
 from reconcile.logs import redact
 from reconcile.settings import Secret
@@ -48,6 +50,7 @@ BODY_CAP = 20 * 1024 * 1024
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=5.0)
 _TIMEOUT = TIMEOUT.as_dict()
+_WRITTEN = {Verdict.DONE, Verdict.UNCLEAR, Verdict.BUG}  # after which a write was carried out, or may have been
 
 
 class _NoCookies(CookieJar):
@@ -57,8 +60,17 @@ class _NoCookies(CookieJar):
         """Take none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """One connection: its client, its deadlines, and the headers of a request with a body."""
+
+    client: httpx.Client
+    line: Line
+    with_body: httpx.Headers
+
+
 class Client:
-    """Sends requests for one app. Thread-safe: every thread has connections of its own."""
+    """Sends requests for one app. Thread-safe: a connection has one exchange at a time."""
 
     def __init__(
         self,
@@ -72,7 +84,11 @@ class Client:
         transport: Callable[[], httpx.BaseTransport] | None = None,
         wall: Callable[[], float] | None = None,
     ) -> None:
-        """`wall` gives this machine's time in unix seconds; without it nothing is learnt of the service's clock."""
+        """
+        `wall` gives this machine's time in unix seconds; without it nothing is learnt of the service's clock.
+
+        Raises: SettingsError.
+        """
         self._base_url = base_url
         self._headers = {
             "appid": app_id,
@@ -86,7 +102,10 @@ class Client:
         # Building a context costs 50 ms; all clients share one.
         self._tls = _trust(base_url, ca_file)
         self._transport = transport
-        self._local = threading.local()
+        # Asked right before each write leaves; it raises where none may.
+        self.may_write: Callable[[], None] = lambda: None
+        self.writes = 0  # that left and were not refused
+        self._free: list[_Seat] = []
         self._deadlines = Deadlines(gate.now)
         self._wall = wall
         self._skew = SkewMeter()
@@ -185,9 +204,14 @@ class Client:
 
     def _meet(self, request: Request[T], *, is_probe: bool, again: bool) -> tuple[Met[T], RateHeaders]:
         """Send a request once, judge what it meets, and let the gate learn from it."""
+        if request.is_write:
+            self.may_write()
+            self._count_write(1)
         self._gate.count(request.group, again=again)
         began = self._gate.now()
         met, rate = self._judged(request)
+        if request.is_write and met.verdict not in _WRITTEN:
+            self._count_write(-1)
         spent = self._gate.now() - began
         if not is_probe:  # An outage is on nobody's account.
             self.errands.spend(spent)
@@ -208,17 +232,24 @@ class Client:
         try:
             status, headers, body = self._exchange(request)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            trouble = too_few(error)
+            if trouble is not None:
+                self._count_write(-request.is_write)
+                raise trouble from error
             return judge_failure(request, _failure(error)), RateHeaders()
         return _without_secrets(judge_answer(request, status, body)), read_rate_headers(headers)
 
+    def _count_write(self, number: int) -> None:
+        with self._lock:
+            self.writes += number
+
     def _exchange(self, request: Request[T]) -> tuple[int, dict[str, str], bytes]:
-        built = self._build(request)
         began = self._gate.now()
         # One look a request: a clock that is set meanwhile makes no request seem longer than it was.
         sent_unix_s = self._wall() if self._wall else None
         left_s = self.errands.left_s or 0.0
-        with self._deadlines.over(self._local.line, left_s):
-            response = self._client().send(built, stream=True)
+        with self._seated() as seat, self._deadlines.over(seat.line, left_s):
+            response = seat.client.send(self._build(request, seat), stream=True)
             took_s = self._gate.now() - began
             try:
                 headers = dict(response.headers)
@@ -230,14 +261,13 @@ class Client:
                 self._skew.note(sent_unix_s, took_s, read_date(headers))
         return response.status_code, headers, body
 
-    def _build(self, request: Request[T]) -> httpx.Request:
+    def _build(self, request: Request[T], seat: "_Seat") -> httpx.Request:
         wrong = DirectoryStopped(
             f"the path {request.path} would leave as another one",
             hint="this is a bug in reconcile: please report it with the lines above",
         )
         if not _PATH.fullmatch(request.path):
             raise wrong
-        client = self._client()
         url = httpx.URL(self._base_url + request.path, **({"params": request.params} if request.params else {}))
         expected = self._base_path + request.path
         if url.raw_path.split(b"?", 1)[0] != expected.encode():
@@ -246,22 +276,28 @@ class Client:
         return httpx.Request(
             request.method,
             url,
-            headers=client.headers if request.body is None else self._local.with_body,
+            headers=seat.client.headers if request.body is None else seat.with_body,
             content=None if request.body is None else msgspec.json.encode(request.body),
-            extensions={"timeout": _TIMEOUT, "trace": self._local.line.trace},
+            extensions={"timeout": _TIMEOUT, "trace": seat.line.trace},
         )
 
     @cached_property
     def _base_path(self) -> str:
         return httpx.URL(self._base_url).raw_path.decode().rstrip("/")
 
-    def _client(self) -> httpx.Client:
-        client: httpx.Client | None = getattr(self._local, "client", None)
-        if client is None:
+    @contextmanager
+    def _seated(self) -> Iterator["_Seat"]:
+        """Give a connection for one exchange. One that is free is used again: the threads come and go."""
+        try:
+            seat = self._free.pop()
+        except IndexError:
             client = self._open()
-            self._local.client, self._local.line = client, Line()
-            self._local.with_body = httpx.Headers([*client.headers.raw, (b"content-type", b"application/json")])
-        return client
+            with_body = httpx.Headers([*client.headers.raw, (b"content-type", b"application/json")])
+            seat = _Seat(client, Line(), with_body)
+        try:
+            yield seat
+        finally:
+            self._free.append(seat)
 
     def _open(self) -> httpx.Client:
         try:

@@ -9,11 +9,13 @@ import msgspec
 
 from reconcile.core.ours import Left
 
-__all__ = ["DID_NOT_STICK", "UNPROVEN", "Outcome", "PastChange", "Settled", "empty_tally"]
+__all__ = ["DID_NOT_STICK", "LOST", "UNPROVEN", "Known", "Outcome", "PastChange", "Settled", "empty_tally"]
 
 
 DID_NOT_STICK = "did_not_stick"  # how the detail of a rejection begins that CometChat took and did not keep
 UNPROVEN = "unproven"  # how a detail begins where something is not written because no answer would show it
+
+LOST = "the run knows this outcome, and the state file does not have it"
 
 
 class Outcome(StrEnum):
@@ -54,6 +56,30 @@ def empty_tally(counts: Mapping[str, int] | None = None) -> Counter[str]:
     tally = Counter({outcome.value: 0 for outcome in Outcome})
     tally.update(counts or {})
     return tally
+
+
+class Known:
+    """What became of each change of one run, as its process knows: a byte a change, whatever happens to the state file."""
+
+    def __init__(self) -> None:
+        self._codes = bytearray()
+
+    def note(self, seq: int, outcome: Outcome) -> None:
+        """Take in the outcome of one change. Threads may do this together: each has changes of its own."""
+        self._codes.extend(bytes(max(0, seq + 1 - len(self._codes))))
+        self._codes[seq] = 1 + _OUTCOMES.index(outcome)
+
+    def of(self, seq: int) -> Outcome | None:
+        """Give the outcome of one change; None where it has none."""
+        code = self._codes[seq] if seq < len(self._codes) else 0
+        return _OUTCOMES[code - 1] if code else None
+
+    def tally(self) -> Counter[str]:
+        """Count the outcomes; changes without one are not counted."""
+        return empty_tally(Counter(_OUTCOMES[code - 1].value for code in self._codes if code))
+
+
+_OUTCOMES = tuple(Outcome)
 
 
 class PastChange(msgspec.Struct, frozen=True):

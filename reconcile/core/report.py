@@ -297,14 +297,23 @@ def ended_without_report(code: ExitCode) -> tuple[str, str]:
 
 
 def headline(
-    verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str = "", part: str = ""
+    verdict: str,
+    plan: PlanCounts,
+    outcomes: Mapping[str, int] | None,
+    law: str = "",
+    part: str = "",
+    writes: int = 0,
 ) -> str:
-    """Say the whole run in one line, the way its first reader needs it; `part` is what of the source was read."""
-    words = _headline(verdict, plan, outcomes, law)
+    """
+    Say the whole run in one line, the way its first reader needs it.
+
+    `part` is what of the source was read; `writes` how many writes were recorded or sent.
+    """
+    words = _headline(verdict, plan, outcomes, law, writes)
     return f"{words} A part of the source was read: {part}." if part else words
 
 
-def _headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str) -> str:
+def _headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str, writes: int) -> str:
     if verdict == "inconsistent":
         return f"The report does not add up: {law}" if law else "reconcile met a bug; see the log."
     counts = (
@@ -312,11 +321,12 @@ def _headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None
         f"{_n(plan.reactivate)} to reactivate, {_n(plan.deactivate)} to deactivate"
     )
     if outcomes is None:
-        return _plan_line(verdict, counts, plan)
+        return _plan_line(verdict, counts, plan, writes)
     return _apply_line(verdict, outcomes, plan)
 
 
-def _plan_line(verdict: str, counts: str, plan: PlanCounts) -> str:
+def _plan_line(verdict: str, counts: str, plan: PlanCounts, writes: int) -> str:
+    done = f"it is not known what became of {writes} writes" if writes else "nothing was written"
     match verdict:
         case "in_step":
             return "In step: nothing to change."
@@ -325,9 +335,9 @@ def _plan_line(verdict: str, counts: str, plan: PlanCounts) -> str:
         case "planned_held":
             return f"Plan: {counts}; {_n(plan.held)} of them are held by a guard."
         case "held":
-            return f"Held for a review: {counts}; nothing was written."
+            return f"Held for a review: {counts}; {done}."
         case _:
-            return f"Ended early ({verdict}); nothing was written."
+            return f"Ended early ({verdict}); {done}."
 
 
 def _apply_line(verdict: str, outcomes: Mapping[str, int], plan: PlanCounts) -> str:

@@ -60,17 +60,32 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     formats = frozenset(run.settings.run.formats)
     run.folder.release()
     try:
-        changes = told_changes(ledger.plan, run.state, report) if ledger.plan else iter(())
-        told = Told(report, changes, ledger.quarantined, past_points(run.state, run.id))
+        told = Told(report, _changes_of(run, ledger, report), ledger.quarantined, past_points(run.state, run.id))
         render(run.folder, told.redacted(Redactor(run.state.salt())) if report.redacted else told, formats)
     except StateError as error:
         log.error("report.not_written", message=error.message)
-        code = ExitCode.STOPPED if ledger.applying else ExitCode.USAGE
+        code = ExitCode.STOPPED if ledger.evidence.writes(run) else ExitCode.USAGE
         problem = {"message": error.message, "hint": error.hint}
         return msgspec.structs.replace(
             report, exit_code=int(report.exit_code or code), error=report.error or problem
         )
     return report
+
+
+def _changes_of(run: Run, ledger: Ledger, report: Report) -> Iterator[SurveyedChange]:
+    if ledger.plan is None:
+        return iter(())
+    if report.outcomes is None:
+        return ((change, None) for change in ledger.plan.changes())
+    return _while_readable(ledger.evidence.outcomes(ledger.plan, run))
+
+
+def _while_readable(changes: Iterator[SurveyedChange]) -> Iterator[SurveyedChange]:
+    """Give the changes up to where the plan was cut during the run: the rest of the report is told all the same."""
+    try:
+        yield from changes
+    except StateError as error:
+        log.error("report.changes_cut", message=error.message)
 
 
 def told_changes(plan: PlanFile, state: StateReader, report: Report) -> Iterator[SurveyedChange]:

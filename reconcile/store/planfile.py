@@ -6,18 +6,20 @@ The trailer holds the count and the sha256 of every byte before it, so a cut or 
 
 import gzip
 import io
+import os
+import weakref
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from reconcile.core.outcome import Outcome, Settled
+from reconcile.core.outcome import LOST, Known, Outcome, Settled
 from reconcile.core.plan import (
     PLAN_FORMAT,
     Action,
@@ -28,7 +30,7 @@ from reconcile.core.plan import (
     encode_change,
     head_of,
 )
-from reconcile.errors import PlanError
+from reconcile.errors import PlanError, StateError
 from reconcile.store.artifacts import replacing
 from reconcile.store.reader import StateReader
 
@@ -75,12 +77,42 @@ def _packed(file: BinaryIO) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, plan)
 
 
+class _Bytes(io.RawIOBase):
+    """The bytes of an open file from its beginning on, whoever else reads from the same descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        number = os.preadv(self._descriptor, [buffer], self._at)
+        self._at += number
+        return number
+
+
 class PlanFile:
-    """A plan that was read through once and found whole."""
+    """
+    A plan that was read through once and found whole.
+
+    It stays open: what is carried out and reported is what was proven, whatever happens to the path meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises: PlanError when the file is not there, not whole, or of another format."""
         self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise PlanError(f"there is no plan {path}", hint="make one: reconcile plan") from None
+        except OSError as error:
+            raise PlanError(
+                f"the plan {path} cannot be read: {error.strerror}", hint="make one: reconcile plan"
+            ) from error
+        weakref.finalize(self, os.close, self._descriptor)
         self.header, self.count = self._prove()
 
     def changes(self) -> Iterator[Change]:
@@ -113,7 +145,7 @@ class PlanFile:
         count = -1
         last = b""
         try:
-            with gzip.open(self.path, "rb") as plan:
+            with self._lines() as plan:
                 for line in plan:
                     if last:
                         digest.update(last)
@@ -121,8 +153,6 @@ class PlanFile:
                     last = line
             trailer = _TRAILER.decode(last)
             header = self._header()
-        except FileNotFoundError:
-            raise PlanError(f"there is no plan {self.path}", hint="make one: reconcile plan") from None
         except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
             raise PlanError(
                 f"{self.path} is not a whole plan: {error}", hint="make a new one: reconcile plan"
@@ -139,24 +169,50 @@ class PlanFile:
         return header, count
 
     def _header(self) -> PlanHeader:
-        with gzip.open(self.path, "rb") as plan:
+        with self._lines() as plan:
             return _HEADER.decode(plan.readline())
 
     def _body(self) -> Iterator[bytes]:
-        with gzip.open(self.path, "rb") as plan:
-            yield from islice(plan, 1, 1 + self.count)
+        try:
+            with self._lines() as plan:
+                yield from islice(plan, 1, 1 + self.count)
+        except (OSError, EOFError, zlib.error) as error:
+            raise StateError(
+                f"the plan {self.path} was cut or overwritten during the run: {error}",
+                hint="put the run directory back as it was, then: reconcile resume",
+            ) from error
+
+    @contextmanager
+    def _lines(self) -> Iterator[gzip.GzipFile]:
+        with io.BufferedReader(_Bytes(self._descriptor), 1 << 17) as file, gzip.GzipFile(fileobj=file) as plan:
+            yield plan
 
 
-def settled_changes(plan: PlanFile, state: StateReader, run_id: str) -> Iterator[tuple[Change, Settled]]:
-    """Give every change of a run's plan with its outcome, in plan order."""
-    known = state.outcomes(run_id)
-    seq, found = next(known, (0, None))
+def settled_changes(
+    plan: PlanFile, state: StateReader, run_id: str, known: Known | None = None
+) -> Iterator[tuple[Change, Settled]]:
+    """
+    Give every change of a run's plan with its outcome, in plan order.
+
+    With what the run itself knows, an outcome that the state file does not have, or cannot give, is given with the
+    detail `LOST`. Raises: StateError where the file cannot be read and nothing else is known.
+    """
+    outcomes = state.outcomes(run_id) if known is None else _while_readable(state.outcomes(run_id))
+    seq, found = next(outcomes, (0, None))
     for change in plan.changes():
         while seq and seq < change.seq:
-            seq, found = next(known, (0, None))
+            seq, found = next(outcomes, (0, None))
+        lost = known.of(change.seq) if known is not None else None
         if found is not None and seq == change.seq:
             yield change, found
+        elif lost is not None:
+            yield change, Settled(lost, LOST)
         elif change.guard_class in plan.header.held:
             yield change, Settled(Outcome.HELD, f"guard {change.guard_class}")
         else:
             yield change, Settled(Outcome.NOT_ATTEMPTED)
+
+
+def _while_readable(outcomes: Iterator[tuple[int, Settled]]) -> Iterator[tuple[int, Settled]]:
+    with suppress(StateError):
+        yield from outcomes

@@ -1,12 +1,13 @@
 """
 The state file, to read: what earlier runs did and what they learnt.
 
-Nothing here writes or waits; `reconcile.store.state` is the one writer.
+Nothing here writes; `reconcile.store.state` is the one writer. While a run has the file for itself, other processes read
+a copy (`reconcile.store.beside`).
 """
 
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.core.waivers import Waiver
 from reconcile.core.written import Written, id_at, time_in_id
 from reconcile.errors import StateError
+from reconcile.store.beside import LOCKED, private_copy
 from reconcile.store.schema import NUMBERING, TABLES, added
 
 __all__ = ["RunRow", "StateReader"]
@@ -52,13 +54,15 @@ _DATED = (
     " LEFT JOIN run_numbers n ON n.run_id = o.run_id"
 )
 _AMONG = " AND a.uid IN (SELECT value FROM json_each(?2))"
+_WAIT_S = 0.3  # for whoever writes a moment; a run keeps the file until it ends
 
 
 class StateReader:
-    """The state file, to read. Every call opens it anew, so it never holds up a writer."""
+    """The state file, to read. Every call opens it anew, so it never holds up a writer; a copy is kept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._copy: sqlite3.Connection | None = None
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
@@ -395,18 +399,47 @@ class StateReader:
         rows = self._rows("SELECT value FROM meta WHERE key = 'quarantine'")
         return next((msgspec.json.decode(text, type=frozenset[str]) for (text,) in rows), None)
 
-    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        if not self.path.exists():
+    def _rows(self, sql: str, *values: Any) -> Generator[tuple[Any, ...], None, None]:
+        if self._is_absent():
             return
         try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                _complete(connection)
-                yield from connection.execute(sql, values)
-        except sqlite3.Error as error:
+            with self._reading() as connection, closing(connection.cursor()) as cursor:
+                yield from cursor.execute(sql, values)
+        except (sqlite3.Error, OSError) as error:
             raise StateError(
                 f"the state file {self.path} cannot be read: {error}",
                 hint="look at the disk; where the file is broken, put back a copy, or name a new --run-dir",
             ) from error
+
+    def _is_absent(self) -> bool:
+        return not self.path.exists()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection for one question."""
+        if self._copy is not None:
+            yield self._copy
+            return
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S)) as connection:
+            if not _is_held(connection):
+                _complete(connection)
+                yield connection
+                return
+        self._copy = private_copy(self.path.absolute())
+        _complete(self._copy)
+        yield self._copy
+
+
+def _is_held(connection: sqlite3.Connection) -> bool:
+    """Whether another process has the file for itself."""
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        if LOCKED in str(error):
+            return True
+        raise
+    return False
 
 
 def _complete(connection: sqlite3.Connection) -> None:

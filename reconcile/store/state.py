@@ -2,17 +2,21 @@
 The state file: runs, intents and outcomes, what users held before, and what is remembered between runs.
 
 SQLite in WAL mode with full synchronisation, and one writer: a thread that commits whatever has queued up
-together, so that many workers share one sync. An intent is durable before its request leaves; an outcome
-rides along with the next commit. Its tables are in `reconcile.store.schema`.
+together, so that many workers share one sync. An intent is durable before its request leaves, in the file that stands
+at the path at that moment (`reconcile.store.place`); an outcome rides along with the next commit. The tables are in
+`reconcile.store.schema`.
+
+No other process can lock the file while it is open here, and none can end this one by cutting the index that others
+would share with it: SQLite's `unix-excl` keeps that index in memory.
 """
 
-import os
 import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +29,16 @@ from reconcile.core.sent import Sent
 from reconcile.core.users import Values
 from reconcile.core.waivers import Waiver
 from reconcile.errors import SettingsError, StateError
+from reconcile.store.beside import LOCKED
+from reconcile.store.place import Place
 from reconcile.store.reader import RunRow, StateReader
 from reconcile.store.schema import ADDED, NUMBERING, SCHEMA, SCHEMA_VERSION
 
 __all__ = ["RunRow", "State", "StateReader"]
 
 _GROUP = 50  # operations in one commit: measured, more gain little
+_WAIT_S = 10.0  # for another process to let go of the file
+_KEPT = 4  # connections that are kept to read: more are asked for at one time only now and then
 
 
 class State(StateReader):
@@ -45,34 +53,69 @@ class State(StateReader):
         super().__init__(path)
         self._now = now or (lambda: 0.0)
         self.is_new = not (path.exists() and path.stat().st_size)
+        self._readers: list[sqlite3.Connection] = []
+        self._salt = ""
+        self._failure: Exception | None = None
         try:
-            self._connection = self._open(path)
+            self._place = Place(path)
+        except OSError as error:
+            raise self._cannot_open(error) from error
+        try:
+            self._connection = self._open()
             self._bind(app_id)
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(
-                f"the state file {path} cannot be opened: {error}",
-                hint="see that the disk has room and that this user may write there, and run it again",
-            ) from error
+            self._place.check()
+        except BaseException as error:
+            self._close_all()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise self._cannot_open(error) from error
+            raise
         self._queue: queue.SimpleQueue[tuple[str, tuple[Any, ...], Future[None] | None] | None] = (
             queue.SimpleQueue()
         )
-        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._write_all, name="state-writer", daemon=True)
         self._thread.start()
 
-    @staticmethod
-    def _open(path: Path) -> sqlite3.Connection:
-        # The file gets its mode before anything is in it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+    def _cannot_open(self, error: Exception) -> StateError:
+        hint = "see that the disk has room and that this user may write there, and run it again"
+        if LOCKED in str(error):
+            hint = f"another program has it open, as a shell of SQLite does; close that one (fuser {self.path} names it)"
+        return StateError(f"the state file {self.path} cannot be opened: {error}", hint=hint)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?vfs=unix-excl"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_S)
+
+    def _is_absent(self) -> bool:
+        return False  # It is open: what was removed since can still be read.
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection for one question: kept, so that a question needs neither the path nor a free descriptor."""
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if len(self._readers) < _KEPT:
+                self._readers.append(connection)
+            else:
+                connection.close()
 
     def _bind(self, app_id: str) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            self._connection.close()
             raise SettingsError(
                 f"the state file {self.path} is of a newer version ({version})",
                 hint="install the version that wrote it, or a newer one",
@@ -84,7 +127,6 @@ class State(StateReader):
         self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('app_id', ?)", (app_id,))
         bound = self._connection.execute("SELECT value FROM meta WHERE key = 'app_id'").fetchone()[0]
         if bound != app_id:
-            self._connection.close()
             raise SettingsError(
                 f"the run directory {self.path.parent} belongs to the app {bound}, not to {app_id}",
                 hint="give each app a run directory of its own: --run-dir",
@@ -242,9 +284,11 @@ class State(StateReader):
         self._put("INSERT OR REPLACE INTO meta VALUES ('quarantine', ?)", (text,), durable=True)
 
     def salt(self) -> str:
-        """Give the secret of this file's tombstones and sketches, made when it is first asked for."""
-        self._put("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(16),), durable=True)
-        return self.known_salt()
+        """Give the secret of this file's tombstones and sketches, made when it is first asked for. Raises: StateError."""
+        if not self._salt:
+            self._put("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(16),), durable=True)
+            self._salt = self.known_salt()
+        return self._salt
 
     def forget_runs(self, run_ids: list[str]) -> None:
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""
@@ -256,11 +300,28 @@ class State(StateReader):
         """Wait until everything so far is durable. Raises: StateError."""
         self._put("SELECT 1", (), durable=True)
 
+    def see_in_place(self) -> None:
+        """Raises: StateError where what was recorded is not in the file that stands at the path now: nothing may be sent."""
+        self._check()
+        try:
+            self._place.check()
+        except StateError as error:
+            self._failure = error
+            raise
+
     def close(self) -> None:
         """Commit what is queued and close the file."""
         self._queue.put(None)
         self._thread.join()
-        self._connection.close()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for connection in (*self._readers, getattr(self, "_connection", None)):
+            with suppress(sqlite3.Error):
+                if connection is not None:
+                    connection.close()
+        self._readers.clear()
+        self._place.close()
 
     def _put(self, sql: str, values: tuple[Any, ...], *, durable: bool) -> None:
         self._check()
@@ -271,10 +332,15 @@ class State(StateReader):
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise StateError(
-                f"the state file {self.path} cannot be written: {self._failure}",
-                hint="check the disk's space and rights, then: reconcile resume",
-            ) from self._failure
+            raise self._problem(self._failure) from self._failure
+
+    def _problem(self, error: Exception) -> StateError:
+        if isinstance(error, StateError):
+            return StateError(error.message, hint=error.hint)
+        return StateError(
+            f"the state file {self.path} cannot be written: {error}",
+            hint="check the disk's space and rights, then: reconcile resume",
+        )
 
     def _write_all(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -292,17 +358,16 @@ class State(StateReader):
         try:
             if self._failure is not None:
                 raise self._failure
+            self._place.check()
             self._connection.execute("BEGIN")
             for sql, values, _ in group:
                 self._connection.execute(sql, values)
             self._connection.execute("COMMIT")
-        except (sqlite3.Error, ArithmeticError, ValueError) as error:
+            self._place.check()
+        except (sqlite3.Error, OSError, StateError, ArithmeticError, ValueError) as error:
             # Also a value that SQLite has no room for: a writer that died of it would leave everybody waiting.
             self._failure = error
-            problem = StateError(
-                f"the state file {self.path} cannot be written: {error}",
-                hint="check the disk's space and rights, then: reconcile resume",
-            )
+            problem = self._problem(error)
             for done in waiting:
                 done.set_exception(problem)
         else:

@@ -38,7 +38,7 @@ class Order(msgspec.Struct, frozen=True):
 
     `die_at` is the step at which it kills itself, counted from 1; `trace` a file that takes the count of its
     steps; `file_limit` the most bytes that any file may have; `jump_s` what the wall clock jumps by, all along;
-    `hold` a file that it waits for before it begins.
+    `hold` a file that it waits for before it begins; `open_files` how many files it may have open at one time.
     """
 
     argv: list[str]
@@ -51,6 +51,7 @@ class Order(msgspec.Struct, frozen=True):
     file_limit: int = 0
     jump_s: int = 0
     hold: str = ""
+    open_files: int = 0
 
 
 def _serve() -> None:
@@ -89,6 +90,8 @@ def _be(order: Order) -> None:
         _jump(order.jump_s)
     if order.file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
+    if order.open_files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
     steps = [0]
     sys.addaudithook(_counter(order, steps))
     code: Any = 1
