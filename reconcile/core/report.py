@@ -187,7 +187,7 @@ def command_in(sentence: str) -> str:
 def guard_lines(verdicts: tuple[GuardVerdict, ...]) -> dict[str, GuardLine]:
     """Key the verdicts by guard for the report."""
     return {
-        v.guard: GuardLine(v.measured, v.base, v.limit, v.verdict, v.release, v.because, v.recent)
+        v.guard: GuardLine(v.measured, v.base, v.limit, v.verdict, v.release, v.because, v.recent or msgspec.UNSET)
         for v in verdicts
     }
 
