@@ -9,8 +9,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from reconcile.cometchat.directory import Directory
-from reconcile.core.actual import actual_table
+from reconcile.cometchat.directory import Directory, Seen
+from reconcile.core.actual import actual_table, managed_groups
 from reconcile.core.cells import arrow
 from reconcile.core.changes import list_changes, without_stuck
 from reconcile.core.diff import Comparison
@@ -44,11 +44,14 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
     with reading(settings, world) as (client, _):
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
-        user = directory.find(uid) if fold_uid(uid) else None
-    findings, stuck = _compare(export, desired, user, state, settings.policy.protect)
+        seen = directory.find(uid) if fold_uid(uid) else None
+        unseen = _unseen(directory, seen, desired.fields)
+    user = seen and seen.user
+    findings, stuck = _compare(export, desired, user, unseen, state, settings.policy.protect)
     ours = state.own_deactivations()
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
     why = tuple(_why(settings, desired, user, findings, stuck))
+    why += tuple(f"CometChat did not show its {group}, which is not compared and not written" for group in unseen)
     if len(findings.deactivated_rows) and uid not in ours:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -80,13 +83,25 @@ def _uid_of(desired: Desired, wanted: str) -> str:
     return str(found[0]) if found else fold_uid(wanted) or wanted
 
 
+def _unseen(directory: Directory, seen: Seen | None, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the groups that some answer shows of others, and that no answer showed of this user."""
+    groups = managed_groups(fields) & (directory.shows("list") | directory.shows("get"))
+    return () if seen is None else tuple(sorted(groups - seen.known))
+
+
 def _compare(
-    export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
+    export: Export,
+    desired: Desired,
+    user: DirectoryUser | None,
+    unseen: tuple[str, ...],
+    state: StateReader,
+    protect: tuple[str, ...],
 ) -> tuple[Findings, int]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes(export.as_of_unix_s))
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
-        comparison.see(actual_table([user], desired.fields))
+        known = managed_groups(desired.fields).difference(unseen)
+        comparison.see(actual_table([user], desired.fields, [known]))
     comparison.settle_unseen()
     return without_stuck(comparison.close(whole=True), state.stuck())
 

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from reconcile.applying import Applier, Hands, Mode, Numbers
+from reconcile.core.left import left_alone_notes
 from reconcile.core.plan import PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
@@ -41,9 +42,11 @@ __all__ = ["Confirm", "apply", "plan", "plan_path", "resume"]
 
 log = structlog.get_logger()
 
-Confirm = Callable[[PlanHeader, int], bool]  # what may be sent, and how many changes a canary leaves
+# What may be sent, how many changes a canary leaves, and what a person has to know of it.
+Confirm = Callable[[PlanHeader, int, str], bool]
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
 _REPORT_BYTES, _CHANGE_BYTES = 192 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
+_PROVEN_BY_WRITE = frozenset({"tags", "metadata"})
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 
@@ -61,7 +64,7 @@ def apply(run: Run, confirm: Confirm) -> Report:
 
     def body(ledger: Ledger) -> None:
         made = _come_to_plan(run, ledger)
-        _ask(run, made, confirm)
+        _ask(run, made, confirm, ledger.metadata_caution)
         _carry_out(run, ledger, made)
 
     return reported(run, body)
@@ -136,18 +139,18 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
         )
 
 
-def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
+def _ask(run: Run, made: PlanFile, confirm: Confirm, caution: str) -> None:
     run.stop.check()
-    if made.count and not _agrees(made, run.options.limit, confirm):
+    if made.count and not _agrees(made, run.options.limit, confirm, caution):
         declined = Declined("declined: nothing was written", hint=f"the plan stays: reconcile apply {run.id}")
         # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
         declined.exit_code = run.stop.code or declined.exit_code
         raise declined
 
 
-def _agrees(made: PlanFile, limit: int | None, confirm: Confirm) -> bool:
+def _agrees(made: PlanFile, limit: int | None, confirm: Confirm, caution: str) -> bool:
     try:
-        return confirm(*_first(made, limit))
+        return confirm(*_first(made, limit), caution)
     except Interrupted:
         return False
 
@@ -192,6 +195,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
             if applier.unwritten:
                 names = ", ".join(sorted(applier.unwritten))
                 ledger.notes.append(f"not written, because no answer of CometChat shows it: {names}")
+            ledger.notes += left_alone_notes(applier.left_alone, run.id)
 
 
 def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
@@ -209,6 +213,12 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         settled=dict(run.state.outcomes(run.id)),
         open_intents=frozenset(run.state.open_intents(run.id)),
         unconfirmed=Numbers(run.state.unconfirmed_seqs(run.id)),
+        private=run.private,
+        overwrites=policy.overwrite_hidden_metadata,
+        # What an undo writes over stands in the journal of the run that it undoes.
+        guesses=_PROVEN_BY_WRITE
+        if policy.overwrite_hidden_metadata or made.header.undoes
+        else frozenset({"tags"}),
     )
 
 

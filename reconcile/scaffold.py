@@ -337,6 +337,7 @@ unmanaged = "report"       # active users that the source does not have: "report
 deactivated = "report"     # or "reactivate" those that our own runs deactivated
 protect = ["app_system"]   # uid patterns that are never written
 plan_max_age = "24h"
+overwrite_hidden_metadata = false   # true: write metadata although that may erase what CometChat does not show
 
 [guards]                   # a class is held when over both floor and percent of its base, or over max
 create = { percent = 50, floor = 1000 }

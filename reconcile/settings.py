@@ -177,6 +177,7 @@ class Policy(msgspec.Struct, frozen=True):
     deactivated: Literal["report", "reactivate"] = "report"
     protect: tuple[str, ...] = ("app_system",)
     plan_max_age: str = "24h"
+    overwrite_hidden_metadata: bool = False
 
     @property
     def for_plan(self) -> PlanPolicy:

@@ -9,7 +9,7 @@ from reconcile.core.report import SourceCounts
 from reconcile.core.review import refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
-from reconcile.planning.sealing import ask_roles, foretell
+from reconcile.planning.sealing import ask_roles, caution_metadata, foretell
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile, write_plan
@@ -62,4 +62,5 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
         changed_by=None if source.since is None else run.settings.source.since.column,
     )
     ledger.note_plan(own)
+    caution_metadata(run, ledger, own)
     return own

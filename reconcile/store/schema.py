@@ -32,7 +32,8 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 """
 
 # Made where they are missing; a version that does not know them works without: `answered` (it looks at the same users
-# one by one) and `intent_times` (when an intent was recorded, unix seconds of this machine's clock).
+# one by one), `intent_times` (when an intent was recorded, unix seconds of this machine's clock), and `replaced_metadata`
+# (the metadata of a user, whole, as it was seen before a write of ours replaced it; a change that was sent again may have two).
 ADDED = """
 CREATE TABLE IF NOT EXISTS answered (
     run_id TEXT NOT NULL, uid TEXT NOT NULL, seq INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, uid, seq)
@@ -40,4 +41,9 @@ CREATE TABLE IF NOT EXISTS answered (
 CREATE TABLE IF NOT EXISTS intent_times (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (run_id, seq)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replaced_metadata (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, whole TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS replaced_by_run ON replaced_metadata (run_id, seq);
+CREATE INDEX IF NOT EXISTS replaced_by_uid ON replaced_metadata (uid);
 """
