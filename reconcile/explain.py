@@ -9,8 +9,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from reconcile.cometchat.directory import Directory
-from reconcile.core.actual import actual_table
+from reconcile.cometchat.directory import Directory, Seen
+from reconcile.core.actual import actual_table, managed_groups
 from reconcile.core.cells import arrow
 from reconcile.core.changes import list_changes, own_rows, without_stuck
 from reconcile.core.diff import Comparison
@@ -48,15 +48,18 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         known = directory.roles() | settings.creatable_roles
         desired = with_roles(desired, known, settings.policy.protected_roles)
-        user = directory.find(uid) if fold_uid(uid) else None
+        seen = directory.find(uid) if fold_uid(uid) else None
+        unseen = _unseen(directory, seen, desired.fields)
         skew = client.skew()
+    user = seen and seen.user
     dated = by_service(moment_of(settings.source, export, now), skew)
-    findings, stuck = _compare(dated, desired, user, state, settings.policy)
+    findings, stuck = _compare(dated, desired, user, unseen, state, settings.policy)
     ours = state.own_deactivations()
     scope, problems = scope_of(state, settings.run_dir) if settings.policy.asks_scope else (None, [])
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours, scope))
     problems = problems if findings.counts.unmanaged else []
     why = (*_why(settings, desired, user, findings, stuck), *_out_of_scope(findings, scope), *problems)
+    why += tuple(f"CometChat did not show its {group}, which is not compared and not written" for group in unseen)
     if not own_rows(findings.deactivated_rows, ours).all():
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -88,8 +91,19 @@ def _uid_of(desired: Desired, wanted: str) -> str:
     return str(found[0]) if found else fold_uid(wanted) or wanted
 
 
+def _unseen(directory: Directory, seen: Seen | None, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the groups that some answer shows of others, and that no answer showed of this user."""
+    groups = managed_groups(fields) & (directory.shows("list") | directory.shows("get"))
+    return () if seen is None else tuple(sorted(groups - seen.known))
+
+
 def _compare(
-    dated: Dated, desired: Desired, user: DirectoryUser | None, state: StateReader, policy: Policy
+    dated: Dated,
+    desired: Desired,
+    user: DirectoryUser | None,
+    unseen: tuple[str, ...],
+    state: StateReader,
+    policy: Policy,
 ) -> tuple[Findings, int]:
     first = dated.earliest_unix_s
     freshness = Freshness(dated.as_of_unix_s, state.own_writes(first), first)
@@ -101,7 +115,8 @@ def _compare(
         forgotten=state.forgotten,
     )
     if user is not None:
-        comparison.see(actual_table([user], desired.fields))
+        known = managed_groups(desired.fields).difference(unseen)
+        comparison.see(actual_table([user], desired.fields, [known]))
     comparison.settle_unseen()
     return without_stuck(comparison.close(whole=True), state.stuck())
 

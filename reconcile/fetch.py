@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from reconcile.cometchat.directory import Directory, Unknown
+from reconcile.cometchat.directory import Directory, Seen, Unknown
 from reconcile.core.actual import actual_table, managed_groups
 from reconcile.core.users import DirectoryUser
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
@@ -226,7 +226,7 @@ def _settle_disputed(directory: Directory, comparison: Comparing) -> None:
     for uid, found in directory.get_each(comparison.disputed()):
         if isinstance(found, Unknown):
             comparison.settle_unsure(uid)
-        elif found is None or found.deactivated_at:
+        elif found is None or found.user.deactivated_at:
             comparison.settle_deactivated(uid)
         else:
             comparison.settle_active(uid)
@@ -239,6 +239,9 @@ def _look_again(directory: Directory, comparison: Comparing, walk_cost: int | No
     `walk_cost` None: walking again proves nothing.
     """
     unseen = comparison.unseen()
+    if unseen:
+        groups = managed_groups(comparison.fields)
+        directory.rely_on_list(hidden_groups(directory, groups))
     by_walk = walk_cost is not None and walk_cost < len(unseen)
     log.info("directory.second_look", users=len(unseen), way="walk" if by_walk else "get")
     if by_walk:
@@ -258,18 +261,28 @@ def _walk_again(directory: Directory, comparison: Comparing, tick: Tick) -> None
 
 
 def _see_each(directory: Directory, comparison: Comparing, uids: Iterable[str], tick: Tick) -> None:
-    found: list[DirectoryUser] = []
-    for uid, user in directory.get_each(uids):
-        if isinstance(user, Unknown):
-            log.warning("directory.unknown", why=user.why)
+    found: list[Seen] = []
+    for uid, seen in directory.get_each(uids):
+        if isinstance(seen, Unknown):
+            log.warning("directory.unknown", why=seen.why)
             comparison.settle_unknown([uid])
-        elif user is not None:
-            found.append(user)
+        elif seen is not None:
+            found.append(seen)
         if len(found) == 1000:
-            comparison.see(actual_table(found, comparison.fields))
+            comparison.see(_rows_of(directory, found, comparison.fields))
             found = []
         tick(1)
-    comparison.see(actual_table(found, comparison.fields))
+    comparison.see(_rows_of(directory, found, comparison.fields))
+
+
+def _rows_of(directory: Directory, found: list[Seen], fields: tuple[str, ...]) -> pa.Table:
+    """Give users that were looked at as rows. Of a group that the list shows, not all of them may have been found there."""
+    groups = managed_groups(fields)
+    # What no answer has shown of anybody is for the first write to prove.
+    open_ = groups - directory.shows("list")
+    known = [seen.known | directory.shows("get") | open_ for seen in found]
+    is_all_known = all(groups <= each for each in known)
+    return actual_table([seen.user for seen in found], fields, () if is_all_known else known)
 
 
 def hidden_groups(directory: Directory, groups: frozenset[str]) -> frozenset[str]:

@@ -65,6 +65,7 @@ class Ledger:
     planned_with: int | None = None  # requests until the plan was begun to be carried out
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    metadata_caution: str = ""  # what the question before the first write says of metadata that others keep
     unmanaged_users: tuple[str, ...] = ()
     moment: Moment | None = None  # when the export was true, as it was read
     earliest: str | None = None  # the earliest that it can have been, ISO 8601

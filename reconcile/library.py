@@ -182,7 +182,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
     stage = Stage(Step.PLANNING)
     if run_id is not None:
         stage = Stage(Step.ADOPTING, str(pipeline.plan_path(given.run_dir, run_id)))
-    body = partial(pipeline.apply, confirm=lambda _header, _left: True)
+    body = partial(pipeline.apply, confirm=lambda _header, _left, _caution: True)
     return _carry_out("apply", given, options, body, stage, environ)
 
 

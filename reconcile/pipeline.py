@@ -15,6 +15,7 @@ import structlog
 
 from reconcile.applying import Applier, Hands, Mode, Numbers
 from reconcile.core.freshness import Freshness
+from reconcile.core.left import left_alone_notes
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change, PlanHeader, PlanSource
 from reconcile.core.report import Report
@@ -49,9 +50,11 @@ __all__ = ["Confirm", "apply", "plan", "plan_path", "resume"]
 
 log = structlog.get_logger()
 
-Confirm = Callable[[PlanHeader, int], bool]  # what may be sent, and how many changes a canary leaves
+# What may be sent, how many changes a canary leaves, and what a person has to know of it.
+Confirm = Callable[[PlanHeader, int, str], bool]
 _UNDONE = "undone"  # under which the state file remembers an undo, until somebody has reviewed a plan
 _REPORT_BYTES, _CHANGE_BYTES = 192 << 10, 1 << 10  # what a report takes: its pages, and a line for each change
+_PROVEN_BY_WRITE = frozenset({"tags", "metadata"})
 _KEPT = frozenset({"role", "statusMessage"})  # an empty value never clears these
 
 
@@ -69,7 +72,7 @@ def apply(run: Run, confirm: Confirm) -> Report:
 
     def body(ledger: Ledger) -> None:
         made = _come_to_plan(run, ledger)
-        _ask(run, made, confirm)
+        _ask(run, made, confirm, ledger.metadata_caution)
         _carry_out(run, ledger, made)
 
     return reported(run, body)
@@ -149,9 +152,9 @@ def _see_reviewed(run: Run, made: PlanFile) -> None:
         )
 
 
-def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
+def _ask(run: Run, made: PlanFile, confirm: Confirm, caution: str) -> None:
     run.stop.check()
-    if made.count and not _agrees(made, run.options.limit, confirm):
+    if made.count and not _agrees(made, run.options.limit, confirm, caution):
         declined = Declined("declined: nothing was written", hint=f"the plan stays: reconcile apply {run.id}")
         # Ctrl-C at the question is a no, and ends the process as Ctrl-C does.
         declined.exit_code = run.stop.code or declined.exit_code
@@ -160,9 +163,9 @@ def _ask(run: Run, made: PlanFile, confirm: Confirm) -> None:
         run.waive([("answered", "")])
 
 
-def _agrees(made: PlanFile, limit: int | None, confirm: Confirm) -> bool:
+def _agrees(made: PlanFile, limit: int | None, confirm: Confirm, caution: str) -> bool:
     try:
-        return confirm(*_first(made, limit))
+        return confirm(*_first(made, limit), caution)
     except Interrupted:
         return False
 
@@ -217,6 +220,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
                 ledger.cautions.append(
                     f"deactivations are held: {applier.withheld}; then: reconcile apply {run.id}"
                 )
+            ledger.notes += left_alone_notes(applier.left_alone, run.id)
 
 
 def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
@@ -238,6 +242,12 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         clock_doubt=partial(_clock_doubt, run, made.header),
         protected_roles=frozenset(policy.protected_roles),
         scope=_scope(run, made),
+        private=run.private,
+        overwrites=policy.overwrite_hidden_metadata,
+        # What an undo writes over stands in the journal of the run that it undoes.
+        guesses=_PROVEN_BY_WRITE
+        if policy.overwrite_hidden_metadata or made.header.undoes
+        else frozenset({"tags"}),
     )
 
 

@@ -28,6 +28,7 @@ from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.breaker import Patience
+from reconcile.core.metadata import Private
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
 from reconcile.core.skew import Skew
@@ -45,6 +46,7 @@ from reconcile.store.state import RunRow, State
 
 __all__ = [
     "PARTITIONS",
+    "PRIVATE",
     "Options",
     "Run",
     "Stage",
@@ -63,6 +65,7 @@ PATIENCE = Patience()
 PARTITIONS = (
     "partitions"  # under which the state file remembers the stores that runs have put some in, a line each
 )
+PRIVATE = "private_metadata"  # under which it remembers whether answers show metadata.@private
 _LAST, _STEP = 0xFFFF, 0x800  # of the four digits of a run's id, and how far two of one second lie apart at most
 _LOGIN = 64  # characters of a login name that are kept
 _ANEW = "start anew: reconcile apply; it looks first at what the run left open"
@@ -183,6 +186,7 @@ class Run:
     scratch: ExitStack
     room: int
     timing: dict[str, float] = field(default_factory=dict)
+    _private: Private | None = None
 
     def waive(self, given: Iterable[tuple[str, str]]) -> None:
         """Note durably what a person lets pass in this run (what, value), and as which system user."""
@@ -216,7 +220,24 @@ class Run:
 
     def directory(self, fields: tuple[str, ...]) -> Directory:
         """Give the directory for these managed fields."""
-        return Directory(self.client, fields, workers=min(self.workers(), 16), unnamed=self.state.forgotten)
+        return Directory(
+            self.client,
+            fields,
+            workers=min(self.workers(), 16),
+            unnamed=self.state.forgotten,
+            on_private=None if self.private() is Private.SHOWN else self._private_was_shown,
+        )
+
+    def private(self) -> Private:
+        """What is known of `metadata.@private` in the answers for this app."""
+        if self._private is None:
+            known = self.state.remembered(PRIVATE)
+            self._private = Private(known) if known in set(Private) else Private.UNKNOWN
+        return self._private
+
+    def _private_was_shown(self) -> None:
+        self._private = Private.SHOWN
+        self.state.remember(PRIVATE, Private.SHOWN, self.today())
 
     def workers(self) -> int:
         """How many requests to have in flight: what the rates and the time to an answer make necessary, for now."""

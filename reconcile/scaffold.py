@@ -339,6 +339,7 @@ deactivated = "report"     # or "reactivate" those that our own runs deactivated
 protect = ["app_system"]   # uid patterns that are never written
 protect_roles = ["@agentic"]   # users with one of these roles in CometChat are not written either
 plan_max_age = "24h"       # of a plan, and of the last write of a run that is resumed
+overwrite_hidden_metadata = false   # true: write metadata although that may erase what CometChat does not show
 
 [guards]                   # a class is held when over both floor and percent of its base, or over max
 create = { percent = 50, floor = 1000 }

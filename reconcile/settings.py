@@ -181,6 +181,7 @@ class Policy(msgspec.Struct, frozen=True):
     plan_max_age: str = "24h"
     protect_roles: tuple[str, ...] = ("@agentic",)
     unmanaged_scope: Literal["ours", "all"] = "ours"
+    overwrite_hidden_metadata: bool = False
 
     @property
     def asks_scope(self) -> bool:

@@ -6,7 +6,7 @@ import structlog
 
 from reconcile.applying.dates import keep_dates
 from reconcile.cometchat.directory import Directory
-from reconcile.core.actual import records_of
+from reconcile.core.actual import managed_groups, records_of
 from reconcile.core.ours import was_near
 from reconcile.core.outcome import Outcome, PastChange, Settled
 from reconcile.core.plan import Action, normal
@@ -59,7 +59,7 @@ def _settle_by_page(run: Run, run_id: str, directory: Directory, fields: tuple[s
     if directory.page(directory.first_page + most):
         return
     for page in directory.pages():
-        rows = {record.uid: record for record in records_of(page, fields)}
+        rows = {record.uid: record for record in records_of(page, fields, directory.shows("list"))}
         for past in run.state.left_open(run_id, rows):
             record = rows[past.uid]
             if past.action != Action.DEACTIVATE and _is_there(past, record):
@@ -79,8 +79,12 @@ def _is_there(past: PastChange, record: Record | None) -> bool:
     is_active = record is not None and record.active
     if past.action == Action.DEACTIVATE:
         return not is_active
-    values = record.values if record is not None else {}
-    return is_active and all(values.get(name) == text for name, text in normal(past.after).items())
+    if record is None or not is_active:
+        return False
+    written = normal(past.after)
+    # What no look shows is not there for that: a value that was cleared may only be hidden.
+    is_seen = managed_groups(written) <= record.known
+    return is_seen and all(record.values.get(name) == text for name, text in written.items())
 
 
 def _there(past: PastChange, record: Record | None) -> Settled:

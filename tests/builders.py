@@ -7,7 +7,7 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
-from reconcile.core.actual import actual_table
+from reconcile.core.actual import GROUPS, actual_table
 from reconcile.core.changes import list_changes
 from reconcile.core.diff import Comparison
 from reconcile.core.findings import Findings
@@ -37,8 +37,8 @@ def a_user(**but: Any) -> DirectoryUser:
 
 
 def a_record(fields: tuple[str, ...] = FIELDS, **but: Any) -> Record:
-    """A look at one user, with the given managed fields."""
-    return as_record(a_user(**but), fields)
+    """A look at one user, with the given managed fields, by answers that carry everything."""
+    return as_record(a_user(**but), fields, frozenset(GROUPS))
 
 
 def a_mapping(

@@ -16,10 +16,10 @@ import structlog
 from reconcile.applying.hands import Hands, Mode
 from reconcile.cometchat.directory import WINDOW
 from reconcile.core.actual import managed_groups, records_of
+from reconcile.core.bodies import Verification, verify
 from reconcile.core.guards import GuardClass
 from reconcile.core.plan import Change, PlanHeader
 from reconcile.core.sent import Sent
-from reconcile.core.upsert import Verification, verify
 from reconcile.core.users import Record
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
@@ -123,12 +123,13 @@ class Confirmations:
         waiting = {
             change.uid: (change, sent) for change, sent in self._hands.state.unconfirmed(self._hands.run_id, uids)
         }
+        shows = self._directory.shows("list")
         rows = page.filter(pc.is_in(page["uid"], value_set=pa.array(waiting, pa.string())))
-        for record in records_of(rows, self._fields):
+        for record in records_of(rows, self._fields, shows):
             if record.uid not in waiting or not record.active:
                 continue
             change, sent = waiting[record.uid]
-            proof = verify(sent.fields, change.desired, record, self._directory.shows("list"))
+            proof = verify(sent.fields, change.desired, record, shows)
             if proof.holds and not sent.is_before(record):
                 del waiting[record.uid]
                 yield change, sent, record, proof

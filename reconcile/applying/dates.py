@@ -67,8 +67,8 @@ def _dates(directory: Directory, uids: list[str], known_off: int | None) -> Iter
 
 def _by_looks(directory: Directory, uids: Iterable[str]) -> Iterator[tuple[str, Dates]]:
     for uid, found in directory.find_each(uids, settling=True):
-        if found is not None and not isinstance(found, Unknown) and found.deactivated_at:
-            yield uid, (found.created_at, found.deactivated_at)
+        if found is not None and not isinstance(found, Unknown) and found.user.deactivated_at:
+            yield uid, (found.user.created_at, found.user.deactivated_at)
 
 
 def _by_list(directory: Directory, uids: frozenset[str]) -> Iterator[tuple[str, Dates]]:

@@ -10,6 +10,7 @@ from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
+from reconcile.core.metadata import Private
 from reconcile.core.ours import Left
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Action, Change
@@ -72,7 +73,9 @@ class Mode:
 
     `exact`: only what the plan says (a saved plan); else the least update towards the desired state.
     `limit`: the first so many changes in plan order. `unknown`: how many users the directory could not say
-    anything about. `ours` are the deactivations that our own runs made; a create may take them back where `wakes`. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
+    anything about. `private` is what is known of `metadata.@private`, and with `overwrites` metadata is written though that may
+    lose what CometChat hides. `guesses` are the groups that the first write may prove on a user that is there already.
+    `ours` are the deactivations that our own runs made; a create may take them back where `wakes`. `stuck` holds the (uid, field, value) that earlier runs could not make hold, the value
     empty for a clear. Users that others touched after the export (`freshness`) are never switched off, and with
     `leaves_newer` not written at all. `clock_doubt` says why nobody may be deactivated by the clocks as they are now; empty
     where they are good enough. `settled`, `open_intents` and
@@ -95,6 +98,9 @@ class Mode:
     clock_doubt: Callable[[], str] = lambda: ""
     protected_roles: frozenset[str] = frozenset()
     scope: Scope | None = None
+    private: Callable[[], Private] = lambda: Private.SHOWN
+    overwrites: bool = False
+    guesses: frozenset[str] = frozenset({"tags"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from queue import SimpleQueue
 
 import structlog
@@ -19,11 +20,11 @@ from reconcile.applying.upserts import DOUBTS, Upserter
 from reconcile.core.actual import managed_groups
 from reconcile.core.forecast import COSTS
 from reconcile.core.guards import GuardClass
-from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
+from reconcile.core.outcome import LEFT_ALONE, UNPROVEN, Outcome, Settled, unstuck
 from reconcile.core.pacing import hungry
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent
-from reconcile.core.upsert import Terms
+from reconcile.core.upsert import NEVER_EMPTIED, Terms
 from reconcile.core.users import Record
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped, StateError
 from reconcile.store.planfile import PlanFile
@@ -60,6 +61,7 @@ class Applier:
         self.tally: Counter[str] = Counter()
         self.unwritten: frozenset[str] = frozenset()  # the groups that changes went without: no answer shows them
         self.withheld = ""  # why users were not deactivated, where the clocks did not allow it
+        self.left_alone: Counter[str] = Counter()  # how many changes left a field alone, by the reason
 
     def run(self) -> None:
         """
@@ -76,7 +78,7 @@ class Applier:
 
     def _carry_out_all(self) -> None:
         self._prove_channels()
-        self._pilot()
+        self._prove_by_write()
         self._side_by_side({action: self._upserts(self._groups(action)) for action in COSTS})
         self._confirm()
         if self._is_sound():
@@ -184,38 +186,62 @@ class Applier:
             directory.rely_on_list(hidden)
         self._uncompared = self._fields_in(hidden - directory.looks_show())
 
-    def _pilot(self) -> None:
-        """
-        Where no row ever showed a group, make one change that writes it, alone, and see whether it shows.
-
-        Otherwise the group is not compared, and its changes are skipped.
-        """
+    def _prove_by_write(self) -> None:
+        """Where no row ever showed a group, have one write show whether an answer carries it."""
         directory = self._hands.directory
-        unproven = set(self._header.unproven) - directory.looks_show()
-        fields = self._fields_in(unproven)
-        groups = (group for action in (Action.CREATE, Action.UPDATE) for group in self._groups(action))
+        directory.try_list(self._header.unproven)
+        self._recall()
+        for group in sorted(self._header.unproven):
+            if group not in directory.looks_show():
+                self._pilot(group)
+        directory.rely_on_list(self._header.unproven)
+
+    def _recall(self) -> None:
+        """Look at a user each to whom an earlier start of this run wrote: that may prove it without another write."""
+        for group in sorted(self._header.unproven) if self._mode.settled else ():
+            fields = self._fields_in({group})
+            applied = {seq for seq, settled in self._mode.settled.items() if settled.outcome is Outcome.APPLIED}
+            done = (change for change in self._plan.changes() if change.seq in applied and _fills(change, fields))
+            for change in islice(done, DOUBTS):
+                if group not in self._hands.directory.looks_show():
+                    self._find(change.uid)
+
+    def _pilot(self, group: str) -> None:
+        """
+        Make one change that writes a group, alone, and see whether an answer shows it.
+
+        Otherwise the group is not compared, and its changes are skipped. A user that is there already may have
+        what no answer shows, so it serves for that only where the mode says so.
+        """
+        fields = self._fields_in({group})
+        actions = (Action.CREATE, Action.UPDATE) if group in self._mode.guesses else (Action.CREATE,)
+        groups = (group for action in actions for group in self._groups(action))
         pilot = next((g for g in groups if any(_fills(change, fields) for change in g.changes)), None)
         if pilot is None:
             return
-        self._carry_out(pilot)
+        is_there = pilot.changes[0].action is not Action.CREATE
+        self._carry_out(pilot, guesses=frozenset({group}) if is_there else frozenset())
         self._mode = replace(
             self._mode,
             settled=self._mode.settled | {change.seq: Settled(Outcome.APPLIED) for change in pilot.changes},
         )
+        directory = self._hands.directory
         for attempt in range(1, DOUBTS + 2):
-            # Everything that any kind of answer shows of it: what a user hides, the list may not.
-            directory.find(pilot.changes[0].uid)
-            directory.rely_on_list(unproven - directory.shows("get"))
-            if unproven <= directory.looks_show() or attempt > DOUBTS:
+            self._find(pilot.changes[0].uid)
+            if group in directory.looks_show() or attempt > DOUBTS:
                 break
             # A look that lags behind the write shows as little as one that hides the group.
             self._hands.wait_for_lag(attempt)
-        self._uncompared |= self._fields_in(unproven - directory.looks_show())
-        unseen = unproven - directory.looks_show()
-        for group in sorted(unproven):
-            self._hands.remember(f"unseen.{group}", "yes" if group in unseen else "")
-        if unseen:
-            log.warning("apply.unproven", groups=sorted(unseen))
+        is_unseen = group not in directory.looks_show()
+        self._hands.remember(f"unseen.{group}", "yes" if is_unseen else "")
+        if is_unseen:
+            self._uncompared |= fields
+            log.warning("apply.unproven", groups=[group])
+
+    def _find(self, uid: str) -> None:
+        """Have every kind of answer show what it shows of a user: what a look at it hides, the list may not."""
+        with suppress(DirectoryBusy, ChangeRejected):
+            self._hands.directory.find(uid)
 
     def _fields_in(self, groups: Iterable[str]) -> frozenset[str]:
         wanted = set(groups)
@@ -265,15 +291,18 @@ class Applier:
             compared=tuple(name for name in self._header.fields if name not in self._uncompared),
             visible=self._header.visible,
             protected_roles=self._mode.protected_roles,
+            private=self._mode.private(),
+            overwrites=self._mode.overwrites,
         )
 
-    def _carry_out(self, group: Group) -> None:
+    def _carry_out(self, group: Group, guesses: frozenset[str] = frozenset()) -> None:
         terms = replace(
             self._terms_of_all(),
             planned=group.planned,
             stuck=self._stuck(group.changes[0]),
             seen=group.before,
             freshness=self._mode.freshness if self._mode.leaves_newer else None,
+            guesses=guesses,
         )
         known: Record | None = None
         for change in group.past:
@@ -297,11 +326,14 @@ class Applier:
         self._on_settled(change, settled)
         self._hands.state.settle(self._hands.run_id, change, settled)
         log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
-        if settled.detail.startswith(DID_NOT_STICK):
-            named = settled.detail.partition(": ")[2].split(", ")
+        if named := unstuck(settled.detail):
             values = {name: change.desired.get(name) for name in named}
             self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
         with self._lock:
+            if settled.detail.startswith(LEFT_ALONE):
+                self.left_alone[_reason(settled)] += 1
+            if NEVER_EMPTIED in settled.detail:
+                self.left_alone[NEVER_EMPTIED] += 1
             if settled.detail.startswith(UNPROVEN):
                 self.unwritten |= managed_groups(self._uncompared & set(change.fields))
             if settled.outcome is Outcome.HELD and settled.detail.startswith(f"{CLOCK}: "):
@@ -312,7 +344,8 @@ class Applier:
     def _note_rejection(self, settled: Settled) -> None:
         if settled.outcome in {Outcome.APPLIED, Outcome.ALREADY}:
             self._rejections = ("", 0)
-        if settled.outcome is not Outcome.REJECTED:
+        # What was not sent says nothing of the service.
+        if settled.outcome is not Outcome.REJECTED or NEVER_EMPTIED in settled.detail:
             return
         same = self._rejections[1] + 1 if self._rejections[0] == settled.detail else 1
         self._rejections = (settled.detail, same)
@@ -331,9 +364,16 @@ def _done(work: Work, action: Action) -> Action:
 
 def _after(terms: Terms, settled: Settled | None) -> Terms:
     """Give the terms of the next change of a user: it meets the record that this one left."""
-    if settled is None or settled.outcome is not Outcome.APPLIED or settled.fingerprint is None:
+    # Who was written but for a field that was left alone counts as skipped.
+    is_written = settled is not None and settled.outcome in {Outcome.APPLIED, Outcome.SKIPPED}
+    if settled is None or not is_written or settled.fingerprint is None:
         return terms
     return replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
+
+
+def _reason(settled: Settled) -> str:
+    """Give why a change left a field alone, without the names of the fields."""
+    return settled.detail.partition(", because ")[2].partition("; ")[0]
 
 
 def _fills(change: Change, fields: frozenset[str]) -> bool:

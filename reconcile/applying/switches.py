@@ -8,13 +8,13 @@ import msgspec
 
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.applying.upserts import short
-from reconcile.cometchat.directory import Unknown
+from reconcile.cometchat.directory import Seen, Unknown
 from reconcile.cometchat.wire import BULK_LIMIT
 from reconcile.core.ours import OTHER_DEACTIVATION, OTHER_RECORD, Left
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Change
 from reconcile.core.upsert import is_other, refused_by_role
-from reconcile.core.users import DirectoryUser, Record
+from reconcile.core.users import Record
 from reconcile.errors import ChangeRejected, DirectoryBusy, Unclear
 
 __all__ = ["CLOCK", "Switch", "batches_of"]
@@ -46,13 +46,13 @@ class Switch:
         for batch in batches_of(changes):
             due, made = [], {}
             found = self._hands.directory.find_each([change.uid for change in batch])
-            for change, (_, user) in zip(batch, found, strict=True):
-                settled = self._not_to_wake(change, user)
+            for change, (_, seen) in zip(batch, found, strict=True):
+                settled = self._not_to_wake(change, seen)
                 if settled is not None:
                     yield change, settled
-                elif isinstance(user, DirectoryUser):
+                elif isinstance(seen, Seen):
                     due.append(change)
-                    made[change.seq] = user.created_at
+                    made[change.seq] = seen.user.created_at
             for change, settled in self._switch(due, _ON, self._hands.directory.reactivate) if due else ():
                 yield change, msgspec.structs.replace(settled, created_at=made[change.seq])
 
@@ -68,12 +68,13 @@ class Switch:
         elif due:
             yield from self._switch(due, _OFF, self._hands.directory.deactivate)
 
-    def _not_to_wake(self, change: Change, user: DirectoryUser | Unknown | None) -> Settled | None:
+    def _not_to_wake(self, change: Change, seen: Seen | Unknown | None) -> Settled | None:
         """Say why a user is not to be reactivated; None when it may be done."""
-        if isinstance(user, Unknown):
-            return Settled(Outcome.FAILED, user.why)
-        if user is None:
+        if isinstance(seen, Unknown):
+            return Settled(Outcome.FAILED, seen.why)
+        if seen is None:
             return Settled(Outcome.SKIPPED, "vanished: the user is neither active nor listed as deactivated")
+        user = seen.user
         if not user.deactivated_at:
             # After a start that was cut short it may have been us.
             ours = change.seq in self._mode.open_intents

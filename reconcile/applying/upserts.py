@@ -1,7 +1,7 @@
 """One create or update: look, decide, intend, send, and see that it stuck."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -10,21 +10,13 @@ import structlog
 from reconcile.applying.hands import ATTEMPTS, Hands, Mode
 from reconcile.cometchat.client import Conflict
 from reconcile.core.actual import managed_groups
+from reconcile.core.bodies import Verification, replaced_whole, replacing_bodies, restoring_body, verify
 from reconcile.core.metadata import RawObject, managed_metadata, metadata_field
 from reconcile.core.ours import OTHER_RECORD, owned, was_made_after, was_near
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent, sent_of
-from reconcile.core.upsert import (
-    Create,
-    Terms,
-    Update,
-    Verification,
-    decide,
-    replacing_bodies,
-    restoring_body,
-    verify,
-)
+from reconcile.core.upsert import Create, Terms, Update, decide, left_alone
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
@@ -41,11 +33,12 @@ _GONE = Settled(Outcome.FAILED, "the user is gone right after the write")
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """A change that was sent: the answer to the last call, and what is kept of it."""
+    """A change that was sent: the answer to the last call, what is kept of it, and the fields that were left alone."""
 
     change: Change
     echo: Record
     sent: Sent
+    spared: Mapping[str, str] = field(default_factory=dict)
 
 
 class Upserter:
@@ -166,14 +159,20 @@ class Upserter:
         if look is not None and terms.sent and (whole := self._hands.state.kept_whole(self._hands.run_id, change)):
             body = restoring_body(change.fields, change.desired, look, whole)
             if body is not None:
+                if "metadata" not in look.known:
+                    raise Unclear("nothing shows whether metadata that was taken away is back")
+                self._keep_replaced(change, (body,), look)
+                self._hands.state.flush()
                 return self._replaced(change, change.fields, (body,), look, whole, terms)
         decision = decide(change, look, terms)
         if isinstance(decision, Settled):
             return decision, look
         # In one go more may be written than the plan saw; what is taken back later is what was written.
         fields = decision.fields if isinstance(decision, Update) else change.fields
-        before = {} if look is None else {name: look.values.get(name) for name in fields}
+        before = {} if look is None else _known_values(look, tuple(fields))
         after = {name: change.desired.get(name) for name in fields}
+        if isinstance(decision, Update) and look is not None:
+            self._keep_replaced(change, decision.bodies, look)
         self._hands.state.intend(self._hands.run_id, change, before, after)
         ended, record = self._send(change, decision, look, terms)
         if isinstance(ended, Settled) and look is not None and not terms.sent:
@@ -188,7 +187,13 @@ class Upserter:
         write = self._update(change, decision.fields, decision.bodies, look)
         if write is None:
             return Settled(Outcome.SKIPPED, "vanished: the user is no longer in the directory"), None
-        return self._confirm(write, terms)
+        return self._confirm(replace(write, spared=decision.spared), terms)
+
+    def _keep_replaced(self, change: Change, bodies: Iterable[Mapping[str, Any]], look: Record) -> None:
+        """Record what others may keep in the metadata that these bodies replace, for an undo."""
+        whole = replaced_whole(bodies, look)
+        if whole is not None:
+            self._hands.state.keep_replaced(self._hands.run_id, change, whole)
 
     def _update(
         self, change: Change, fields: Sequence[str], bodies: Iterable[dict[str, Any]], met: Record | None
@@ -209,11 +214,11 @@ class Upserter:
                 return msgspec.structs.replace(write.sent, fields=proof.unshown), None
             record, proof = self._prove_by_look(change, write.sent)
         if record is not None and proof.differing:
-            bodies = replacing_bodies(fields, change.desired, record)
+            bodies = replacing_bodies(fields, change.desired, record) if terms.may_unset else ()
             if bodies:
                 self._hands.state.keep_whole(self._hands.run_id, change, record.metadata)
                 return self._replaced(change, fields, bodies, record, record.metadata, terms)
-        return self._judge(change, write.sent, record, proof, terms), record
+        return left_alone(self._judge(change, write.sent, record, proof, terms), write.spared), record
 
     @staticmethod
     def _is_only_unseen(write: _Write, proof: Verification, terms: Terms) -> bool:
@@ -225,7 +230,7 @@ class Upserter:
         """
         paths = managed_metadata(write.sent.fields)
         takes_away = any(write.change.desired[metadata_field(path)] is None for path in paths)
-        is_step = terms.more or terms.sent or takes_away
+        is_step = terms.more or terms.sent or takes_away or write.spared
         return not (proof.differing or is_step) and write.sent.at is not None
 
     def _replaced(
@@ -281,7 +286,7 @@ class Upserter:
             record = self._read_back(change)
             proof = Verification((), ())
             if record is not None:
-                proof = verify(sent.fields, change.desired, record, self._directory.looks_show())
+                proof = verify(sent.fields, change.desired, record, record.known)
                 doubtful = proof.differing and sent.may_be_before(record) and attempt <= DOUBTS
                 if not doubtful and not sent.is_before(record):
                     break
@@ -316,8 +321,8 @@ class Upserter:
         """Look whether a user is deactivated by us, and not by somebody else since."""
         if uid not in self._mode.ours:
             return False
-        user = self._directory.find_deactivated(uid)
-        return user is not None and owned(self._mode.ours, uid, user.created_at, user.deactivated_at)
+        seen = self._directory.find_deactivated(uid)
+        return seen is not None and owned(self._mode.ours, uid, seen.user.created_at, seen.user.deactivated_at)
 
 
 def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
@@ -325,6 +330,12 @@ def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
     if settled.outcome is Outcome.REJECTED and is_unmoved:
         return msgspec.structs.replace(settled, updated_at=None)
     return settled
+
+
+def _known_values(look: Record, fields: Iterable[str]) -> dict[str, str | None]:
+    """Give what a user held in these fields; of a group that no look showed nothing, which is not the same as empty."""
+    unknown = managed_groups(fields) - look.known
+    return {name: look.values.get(name) for name in fields if name.split(".", 1)[0] not in unknown}
 
 
 def _named(fields: Iterable[str]) -> str:

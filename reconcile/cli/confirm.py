@@ -11,12 +11,12 @@ from reconcile.cli.ending import say
 __all__ = ["confirmation"]
 
 
-def confirmation(*, yes: bool) -> Callable[[Any, int], bool]:
+def confirmation(*, yes: bool) -> Callable[[Any, int, str], bool]:
     """Give what asks a person. Raises: SettingsError where there is nobody to ask and --yes was not given."""
     from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
 
     if yes:
-        return lambda _header, _left: True
+        return lambda _header, _left, _caution: True
     if not sys.stdin.isatty():
         raise SettingsError(
             "there is no terminal to ask on", hint="look at the plan: reconcile plan; then: reconcile apply --yes"
@@ -24,8 +24,8 @@ def confirmation(*, yes: bool) -> Callable[[Any, int], bool]:
     return _ask
 
 
-def _ask(header: Any, left: int) -> bool:
-    """Name the app and the counts of what will be sent, and ask."""
+def _ask(header: Any, left: int, caution: str) -> bool:
+    """Name the app and the counts of what will be sent, say the caution if there is one, and ask."""
     from reconcile.logs import safe  # noqa: PLC0415 - as above
 
     counts = header.counts
@@ -38,6 +38,8 @@ def _ask(header: Any, left: int) -> bool:
         f"App {safe(header.app_id)} at {safe(header.host)}: {canary}{words}{held}{_foreign(header)}.{rest}",
         err=True,
     )
+    if caution:
+        say(caution, err=True)
     try:
         return click.confirm("Apply these changes?", err=True)
     except click.Abort:

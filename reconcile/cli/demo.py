@@ -39,7 +39,7 @@ def command(*, run_dir: str, quiet: bool) -> int:
         say(f"The export is {folder / 'users.csv'}.\n")
 
         def body(run: Any) -> Any:
-            return apply(run, lambda _header, _left: True)
+            return apply(run, lambda _header, _left, _caution: True)
 
         rest: Any = {
             "given": {"as_json": False, "quiet": quiet},

@@ -8,10 +8,10 @@ show tags and metadata at all.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -25,10 +25,11 @@ from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser, Record, as_record, shown_of
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryStopped
 
-__all__ = ["WINDOW", "Directory", "Unknown"]
+__all__ = ["WINDOW", "Directory", "Seen", "Unknown"]
 
 T = TypeVar("T")
-_SEARCH_PAGES = 2  # a uid that begins more than a thousand others is not looked for further
+_SEARCH_PAGES = 2  # of a list that ignores what is searched for, no more are asked for
+_SEARCH_AT_MOST = 20  # pages of users whose uid begins alike
 _LOOKS_AT_FIRST = 3  # before a first page that keeps changing is taken for a broken list
 WINDOW = 8  # pages in flight at the most; a page takes the service longer than the line
 
@@ -38,6 +39,17 @@ class Unknown:
 
     def __init__(self, why: str) -> None:
         self.why = why
+
+
+class Seen(NamedTuple):
+    """
+    A user, and the groups (tags, metadata) of which it is known what the user has there.
+
+    A group that is not known was shown by no answer, and is not empty for that.
+    """
+
+    user: DirectoryUser
+    known: frozenset[str]
 
 
 class Directory:
@@ -50,8 +62,12 @@ class Directory:
         *,
         workers: int,
         unnamed: Callable[[Iterable[str]], Collection[str]] = lambda _uids: (),
+        on_private: Callable[[], None] | None = None,
     ) -> None:
-        """`unnamed` gives those of some uids that must not become a witness: a plan would write them down."""
+        """
+        Ask with this client. `unnamed` gives those of some uids that must not become a witness: a plan would write them
+        down. `on_private` is called when an answer shows `metadata.@private` of somebody; None: nobody asks.
+        """
         self._client = client
         self._unnamed = unnamed
         self._fields = fields
@@ -60,6 +76,9 @@ class Directory:
         self.shown: dict[str, set[str]] = {"list": set(), "get": set(), "echo": set()}
         self.witnesses: dict[str, str] = {}
         self.first_page = 1
+        self._is_first_page_known = False
+        self._opening = Lock()
+        self._on_private = on_private
         self._from_list: frozenset[str] = frozenset()
         # Of a walk one thread at a time reads a page, or does with it what the caller does: two on two cores wait for
         # Python's own lock, and took 16 s of CPU for a million users instead of 11.5 (benchmarks/plan.py).
@@ -90,12 +109,14 @@ class Directory:
             try:
                 zero = self._list(0)
             except ChangeRejected:
+                self._is_first_page_known = True
                 return one
             if zero and _are_apart(zero, one):
-                self.first_page = 0
+                self.first_page, self._is_first_page_known = 0, True
                 return zero
             is_sure = not _are_apart(one, self._list(1)) if one else not self._list(0)
             if is_sure:
+                self._is_first_page_known = True
                 return one
         raise DirectoryStopped(
             "the first page of the list is another one each time it is asked for",
@@ -139,12 +160,16 @@ class Directory:
 
     def look(self, uid: str, *, settling: bool = False) -> Record | None:
         """Get one user as it is now; None where it is not active or not there."""
-        user = self._whole(uid, settling=settling)
-        return None if user is None else as_record(user, self._fields)
+        seen = self._whole(uid, settling=settling)
+        return None if seen is None else as_record(seen.user, self._fields, seen.known)
 
     def rely_on_list(self, groups: Iterable[str]) -> None:
         """Have every look take these groups (tags, metadata) from the list, where a single user hides them."""
-        self._from_list |= frozenset(groups) & self.shows("list")
+        self._from_list = (self._from_list | frozenset(groups)) & self.shows("list")
+
+    def try_list(self, groups: Iterable[str]) -> None:
+        """Have looks ask the list for these groups, though nothing has proven so far that it carries them."""
+        self._from_list |= frozenset(groups)
 
     def list_shows(self, witnesses: Mapping[str, str]) -> frozenset[str]:
         """
@@ -164,53 +189,50 @@ class Directory:
 
     def looks_show(self) -> frozenset[str]:
         """The groups that a look is known to carry, from the user itself or from the list."""
-        return self.shows("get") | self._from_list
+        return self.shows("get") | (self._from_list & self.shows("list"))
 
     def get(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
         """Get one user as CometChat shows it."""
-        request = Request("GET", f"/users/{uid}", lambda body: wire.read_user(body, uid))
+        request = Request("GET", f"/users/{uid}", self._hearing(lambda body: wire.read_user(body, uid)))
         user = self._client.send(request, settling=settling)
         if user is not None:
             self._learn("get", [user])
         return user
 
-    def find(self, uid: str) -> DirectoryUser | None:
+    def find(self, uid: str) -> Seen | None:
         """Find one user, active or deactivated, with everything that any kind of answer shows of it."""
         user = self.get(uid)
         if user is None:
-            return self._search(uid, ("onlyDeactivated", "1"))
-        return user if len(shown_of(user)) == 2 else self._completed(user, settling=False)
+            row = self._search(uid, ("onlyDeactivated", "1"))
+            return None if row is None else Seen(row, shown_of(row) | self.shows("list"))
+        return self._completed(user, GROUPS, settling=False)
 
-    def find_deactivated(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
+    def find_deactivated(self, uid: str, *, settling: bool = False) -> Seen | None:
         """
         Find one user that is deactivated as far as anybody knows; None where neither the list nor a look shows it.
 
         It may be active again: its `deactivated_at` says so.
         """
-        user = self._search(uid, ("onlyDeactivated", "1"), settling=settling)
-        user = user or self.get(uid, settling=settling)
-        if user is None and self.first_page:
-            # Where pages are counted from 0, the first one was not asked for.
-            with suppress(ChangeRejected):
-                rows = self._list(0, *_named(uid), ("onlyDeactivated", "1"), settling=settling)
-                user = next((row for row in rows if row.uid.lower() == uid), None)
-        return user
+        row = self._search(uid, ("onlyDeactivated", "1"), settling=settling)
+        return (
+            self._whole(uid, settling=settling) if row is None else Seen(row, shown_of(row) | self.shows("list"))
+        )
 
     def find_each(
         self, uids: Iterable[str], *, settling: bool = False
-    ) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+    ) -> Iterator[tuple[str, Seen | Unknown | None]]:
         """Find many users that are deactivated as far as anybody knows, several at a time, in their order."""
         return self._each(uids, partial(self.find_deactivated, settling=settling))
 
-    def get_each(self, uids: Iterable[str]) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+    def get_each(self, uids: Iterable[str]) -> Iterator[tuple[str, Seen | Unknown | None]]:
         """Get many users, several at a time, in their order."""
         return self._each(uids, self._whole)
 
     def _each(
-        self, uids: Iterable[str], find: Callable[[str], DirectoryUser | None]
-    ) -> Iterator[tuple[str, DirectoryUser | Unknown | None]]:
+        self, uids: Iterable[str], find: Callable[[str], Seen | None]
+    ) -> Iterator[tuple[str, Seen | Unknown | None]]:
         with ThreadPoolExecutor(self._workers) as pool:
-            waiting: deque[tuple[str, Future[DirectoryUser | Unknown | None]]] = deque()
+            waiting: deque[tuple[str, Future[Seen | Unknown | None]]] = deque()
             for uid in uids:
                 waiting.append((uid, pool.submit(_or_unknown, find, uid)))
                 if len(waiting) >= 2 * self._workers:
@@ -222,12 +244,14 @@ class Directory:
     def create(self, body: dict[str, Any]) -> Record:
         """Create a user and give what the answer shows of it."""
         uid: str = body["uid"]
-        request = Request("POST", "/users", lambda raw: wire.read_user(raw, uid), body=body, group=RateGroup.CORE)
+        read = self._hearing(lambda raw: wire.read_user(raw, uid))
+        request = Request("POST", "/users", read, body=body, group=RateGroup.CORE)
         return self._echo(self._must(request))
 
     def update(self, uid: str, body: dict[str, Any]) -> Record | None:
         """Update a user and give what the answer shows of it; None where it is not there any more."""
-        user = self._client.send(Request("PUT", f"/users/{uid}", lambda raw: wire.read_user(raw, uid), body=body))
+        read = self._hearing(lambda raw: wire.read_user(raw, uid))
+        user = self._client.send(Request("PUT", f"/users/{uid}", read, body=body))
         return None if user is None else self._echo(user)
 
     def reactivate(self, uids: Sequence[str]) -> dict[str, frozenset[str]]:
@@ -245,13 +269,15 @@ class Directory:
         return frozenset(self.shown[kind])
 
     def _list(self, number: int, *more: tuple[str, str], settling: bool = False) -> list[DirectoryUser]:
-        users = self._must(_rows_of(number, wire.read_users, *more), settling=settling)
+        users = self._must(_rows_of(number, self._hearing(wire.read_users), *more), settling=settling)
         self._learn("list", users)
         return users
 
     def _page(self, number: int, *more: tuple[str, str], is_news: IsNews | None = None) -> Page:
         read = wire.read_page if is_news is None else partial(wire.read_news, is_news=is_news)
-        page = self._must(_rows_of(number, partial(self._alone, partial(read, fields=self._fields)), *more))
+        page = self._must(
+            _rows_of(number, partial(self._alone, self._hearing(partial(read, fields=self._fields))), *more)
+        )
         for group in managed_groups(self._fields):
             if not self._is_known("list", group):
                 shown = pc.and_not(page.rows[shown_column(group)], page.rows["deactivated"])
@@ -262,29 +288,53 @@ class Directory:
         with self._computing:
             return read(body)
 
-    def _whole(self, uid: str, *, settling: bool = False) -> DirectoryUser | None:
-        user = self.get(uid, settling=settling)
-        if user is None or not self._from_list - shown_of(user):
-            return user
-        return self._completed(user, settling=settling)
+    def _hearing(self, read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        """Read an answer, and hear whether it shows `metadata.@private`; it is asked until one does."""
 
-    def _completed(self, user: DirectoryUser, *, settling: bool) -> DirectoryUser:
-        """Add what the list shows of a user; unchanged where the list does not find it by its uid."""
-        row = self._search(user.uid, settling=settling)
+        def heard(body: bytes) -> T:
+            if self._on_private is not None and wire.shows_private(body):
+                tell, self._on_private = self._on_private, None
+                tell()
+            return read(body)
+
+        return read if self._on_private is None else heard
+
+    def _whole(self, uid: str, *, settling: bool = False) -> Seen | None:
+        user = self.get(uid, settling=settling)
+        return None if user is None else self._completed(user, self._from_list, settling=settling)
+
+    def _completed(self, user: DirectoryUser, groups: Iterable[str], *, settling: bool) -> Seen:
+        """
+        Add what the list shows of these groups of a user, where the user itself does not show them.
+
+        Where the list does not find the user by its uid, it says nothing of it.
+        """
+        known = shown_of(user) | self.shows("get")
+        row = self._search(user.uid.lower(), settling=settling) if frozenset(groups) - known else None
         if row is None:
-            return user
+            return Seen(user, known)
         tags = row.tags if user.tags is msgspec.UNSET else user.tags
         metadata = row.metadata if user.metadata is msgspec.UNSET else user.metadata
-        return msgspec.structs.replace(user, tags=tags, metadata=metadata)
+        whole = msgspec.structs.replace(user, tags=tags, metadata=metadata)
+        return Seen(whole, known | shown_of(whole) | self.shows("list"))
 
     def _search(self, uid: str, *more: tuple[str, str], settling: bool = False) -> DirectoryUser | None:
-        """Look a user up in the list; what it begins may begin many other uids."""
+        """
+        Look a user up in the list by its uid, which may begin many others; None where it is not found.
+
+        Where rows have nothing of the uid, the list ignores what it is asked for: that is not worth a walk a user.
+        """
+        with self._opening:
+            if not self._is_first_page_known:
+                self.find_first_page()
         search = (*_named(uid), *more)
-        for number in range(self.first_page, self.first_page + _SEARCH_PAGES):
-            rows = self._list(number, *search, settling=settling)
+        for number in range(_SEARCH_AT_MOST):
+            rows = self._list(self.first_page + number, *search, settling=settling)
             row = next((row for row in rows if row.uid.lower() == uid), None)
             if row is not None or not rows:
                 return row
+            if number + 1 >= _SEARCH_PAGES and not all(uid in other.uid.lower() for other in rows):
+                return None
         return None
 
     def _must(self, request: Request[T], *, settling: bool = False) -> T:
@@ -298,7 +348,7 @@ class Directory:
 
     def _echo(self, user: DirectoryUser) -> Record:
         self._learn("echo", [user])
-        return as_record(user, self._fields)
+        return as_record(user, self._fields, self.shows("echo"))
 
     def _learn(self, kind: str, users: list[DirectoryUser]) -> None:
         # A look may show nobody who is deactivated: such a one is no witness of what it leaves out.
@@ -330,7 +380,7 @@ def _named(uid: str) -> tuple[tuple[str, str], ...]:
     return (("searchKey", uid), ("searchIn", "uid"))
 
 
-def _or_unknown(find: Callable[[str], DirectoryUser | None], uid: str) -> DirectoryUser | Unknown | None:
+def _or_unknown(find: Callable[[str], Seen | None], uid: str) -> Seen | Unknown | None:
     try:
         return find(uid)
     except (DirectoryBusy, ChangeRejected) as error:

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from reconcile.core.actual import folded, no_rows, read_rows
+from reconcile.core.metadata import PRIVATE_KEY, holds_private
 from reconcile.core.normal import mended
 from reconcile.core.pacing import RateGroup
 from reconcile.core.users import DirectoryUser
@@ -33,6 +34,7 @@ __all__ = [
     "read_uid_lists",
     "read_user",
     "read_users",
+    "shows_private",
 ]
 
 PAGE_SIZE = 1000  # the documented maximum
@@ -172,6 +174,18 @@ def _decoded(decode: Callable[[bytes], T], body: bytes) -> T:
         if whole == body:
             raise
         return decode(whole)
+
+
+def shows_private(body: bytes) -> bool:
+    """Whether an answer about one user or many holds the key `@private` in the metadata of one. Cheap where it does not."""
+    if PRIVATE_KEY.encode() not in body:
+        return False
+    for read in (read_users, lambda data: [_read(_ONE.decode, data).data]):
+        try:
+            return any(holds_private(user.metadata) for user in read(body))
+        except BadAnswer:
+            continue
+    return False
 
 
 def read_users(body: bytes) -> list[DirectoryUser]:

@@ -40,9 +40,21 @@ _TAGS = msgspec.json.Decoder(list[str] | None)
 Normal = Callable[[str], str | None]
 
 
-def actual_table(users: Sequence[DirectoryUser], fields: tuple[str, ...]) -> pa.Table:
-    """Give users that were looked at one by one as a page of the list gives its rows."""
-    return read_rows(msgspec.json.encode({"data": users}), fields)
+def actual_table(
+    users: Sequence[DirectoryUser], fields: tuple[str, ...], known: Sequence[frozenset[str]] = ()
+) -> pa.Table:
+    """
+    Give users that were looked at one by one as a page of the list gives its rows.
+
+    `known` are the groups of each user whose content is known (none given: all): of another group `shown_column` is null.
+    """
+    table = read_rows(msgspec.json.encode({"data": users}), fields)
+    for group in managed_groups(fields) if known else ():
+        name = shown_column(group)
+        is_known = pa.array([group in groups for groups in known], pa.bool_())
+        shown = pc.if_else(is_known, table[name], pa.scalar(None, pa.bool_()))
+        table = table.set_column(table.schema.get_field_index(name), name, shown)
+    return table
 
 
 def read_rows(body: bytes, fields: tuple[str, ...]) -> pa.Table:
@@ -51,26 +63,32 @@ def read_rows(body: bytes, fields: tuple[str, ...]) -> pa.Table:
 
     Columns: `uid` (see `folded`); the managed fields; `role`, also where it is not managed: it may protect its user;
     `created_at`, `updated_at`, `deactivated_at` (unix seconds or missing); `deactivated`; and for each managed group
-    whether the row showed it (see `shown_column`).
+    whether the row showed it (see `shown_column`). No page has a null there: it stands for a group of a user that a look could not show (see `actual_table`).
     Raises: msgspec.DecodeError, RecursionError.
     """
     return _reader(fields)(body)
 
 
-def records_of(page: pa.Table, fields: tuple[str, ...]) -> Iterator[Record]:
-    """Give the rows of a page (see `read_rows`) as records; of metadata they have the managed fields alone."""
+def records_of(page: pa.Table, fields: tuple[str, ...], known: frozenset[str] = frozenset()) -> Iterator[Record]:
+    """
+    Give the rows of a page (see `read_rows`) as records; of metadata they have the managed fields alone.
+
+    `known` are the groups that the list is known to carry.
+    """
     groups = managed_groups(fields)
     for row in page.to_pylist():
+        shown = frozenset(group for group in groups if row[shown_column(group)])
         yield Record(
             uid=row["uid"],
             active=not row["deactivated"],
             values={name: row[name] for name in fields},
             metadata={},
-            shown=frozenset(group for group in groups if row[shown_column(group)]),
+            shown=shown,
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             role=row["role"],
             deactivated_at=row["deactivated_at"] or None,
+            known=known | shown,
         )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconcile.core.actual import no_rows
+from reconcile.core.actual import managed_groups, no_rows, shown_column
 from reconcile.core.cells import arrow
 from reconcile.core.findings import Counts, Findings
 from reconcile.core.frame import SOURCE_ROW, TEXT, Desired, as_frame
@@ -286,11 +286,26 @@ class Comparison:
         drifted = np.zeros(len(at), dtype=bool)
         held = block if len(at) == len(block) else block.take(pa.array(at))
         wanted = pa.array(rows[at])
+        unseen = self._unseen_fields(held)
+        agrees = np.full(len(at), _State.IN_STEP, dtype=np.int8)
+        for hidden in unseen.values():
+            # Nobody can say that a user is in step of whom a group could not be seen.
+            agrees[hidden] = _State.UNKNOWN
         for field in self._compared:
-            drifted |= self._differs(field, self._columns[field].take(wanted), _only(held[field]))
-        self._state[rows[at]] = np.where(drifted, _State.DRIFTED, _State.IN_STEP)
+            differing = self._differs(field, self._columns[field].take(wanted), _only(held[field]))
+            drifted |= differing & ~unseen[field] if field in unseen else differing
+        self._state[rows[at]] = np.where(drifted, _State.DRIFTED, agrees)
         if drifted.any():
             self._drift.append(self._beside(held.filter(pa.array(drifted)), rows[at][drifted]))
+
+    def _unseen_fields(self, block: pa.Table) -> dict[str, Mask]:
+        """Give the compared fields that a look could not show, each with the rows of which that is so."""
+        masks = {}
+        for group in managed_groups(self._fields):
+            column = block[shown_column(group)]
+            if column.null_count:
+                masks[group] = true(pc.is_null(column))
+        return {name: masks[name.split(".", 1)[0]] for name in self._compared if name.split(".", 1)[0] in masks}
 
     def _differs(self, field: str, desired: pa.Array, actual: pa.Array) -> Mask:
         return differs(desired, actual, keep_empty=field in self._keeps)
@@ -300,11 +315,13 @@ class Comparison:
         at = pa.array(rows)
         columns = {"row": at, "uid": self._uids.take(at)}
         columns[SOURCE_ROW] = arrow(self._users[SOURCE_ROW]).take(at)
+        unseen = self._unseen_fields(block)
         for field in self._fields:
             wanted, held = self._columns[field].take(at), _only(block[field])
             columns[field], columns[f"actual {field}"] = wanted, held
             unequal = self._differs(field, wanted, held)
-            columns[f"differs {field}"] = pa.array(unequal & (field in self._compared))
+            is_seen = ~unseen[field] if field in unseen else field in self._compared
+            columns[f"differs {field}"] = pa.array(unequal & is_seen)
         columns["newer"] = pa.array(self._newer_of(block), pa.bool_())
         return as_frame(columns)
 

@@ -1,15 +1,35 @@
-"""What a report says of users that are left alone: those that a rule protects, and those whom others switched off."""
+"""What a report says of what is left alone: protected users, users that others switched off, and what others keep in a user."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reconcile.core.found import Found
 from reconcile.core.guards import GuardClass
+from reconcile.core.metadata import Private
+from reconcile.core.upsert import HIDES_PRIVATE, NEVER_EMPTIED, ODD, UNSEEN
 
-__all__ = ["USUALLY_PROTECTED", "banned_notes", "forgotten_notes", "listed", "protection_notes", "scope_notes"]
+__all__ = [
+    "USUALLY_PROTECTED",
+    "banned_notes",
+    "forgotten_notes",
+    "left_alone_notes",
+    "listed",
+    "private_words",
+    "protection_notes",
+    "scope_notes",
+]
 
 USUALLY_PROTECTED = ("app_system", "@agentic")  # CometChat's own user and role; most apps do not show them
 
 _SHOWN = 5
+_ALLOW = "policy.overwrite_hidden_metadata = true allows it"
+_REMEDIES = {
+    HIDES_PRIVATE: f"leave metadata unmapped, or {_ALLOW}",
+    NEVER_EMPTIED: f"ask CometChat; {_ALLOW}",
+    ODD: f"look at these users in CometChat; {_ALLOW}",
+    UNSEEN.format("metadata"): (
+        "where no user shows metadata, give one user some, or policy.overwrite_hidden_metadata = true allows it"
+    ),
+}
 
 
 def protection_notes(found: Found) -> Iterator[str]:
@@ -54,6 +74,33 @@ def banned_notes(found: Found, *, reactivates: bool) -> Iterator[str]:
             f"the way back: reconcile plan --release {GuardClass.REACTIVATE_FOREIGN}={others.count}; they are: "
             f"{listed(others.first, others.count)}"
         )
+
+
+def private_words(private: Private, users: int, *, overwrites: bool) -> str:
+    """
+    Say what writing the metadata of so many users may do to `metadata.@private`; empty where there is nothing to say.
+    """
+    whose = f"{users:,} user{'' if users == 1 else 's'}"
+    if not users or private is Private.SHOWN:
+        return ""
+    if private is Private.HIDDEN and overwrites:
+        return f"this plan erases metadata.@private of {whose}: policy.overwrite_hidden_metadata allows it"
+    if private is Private.HIDDEN:
+        return (
+            f"CometChat hides metadata.@private, so metadata of {whose} is not written; {_REMEDIES[HIDES_PRIVATE]}"
+        )
+    return (
+        "no answer of CometChat has shown metadata.@private (e-mail and phone for notifications) so far. If CometChat "
+        f"hides it, writing the metadata of {whose} erases it there. Ask CometChat; until then leave metadata unmapped, "
+        "or name these users in policy.protect"
+    )
+
+
+def left_alone_notes(counts: Mapping[str, int], run_id: str) -> Iterator[str]:
+    """Say how many changes left a field alone, by the reason, and what to do about it."""
+    for why, number in sorted(counts.items()):
+        remedy = "; ".join(filter(None, (f"to try again: reconcile retry {run_id}", _REMEDIES.get(why, ""))))
+        yield f"{number:,} change{'' if number == 1 else 's'} left fields as they are, because {why}; {remedy}"
 
 
 def listed(uids: Sequence[str], count: int | None = None) -> str:

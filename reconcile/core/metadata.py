@@ -7,7 +7,8 @@ Objects are kept as undecoded JSON by key: what is not managed passes through by
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
@@ -16,13 +17,18 @@ from reconcile.core.normal import canonical_raw
 
 __all__ = [
     "METADATA_PREFIX",
+    "PRIVATE_KEY",
     "Path",
+    "Private",
     "RawObject",
+    "holds_private",
+    "lost",
     "managed_metadata",
     "metadata_field",
     "metadata_object",
     "metadata_path",
     "obstructed",
+    "odd_metadata",
     "value_at",
     "with_value",
 ]
@@ -30,6 +36,16 @@ __all__ = [
 METADATA_PREFIX = "metadata."
 Path = tuple[str, ...]
 RawObject = Mapping[str, msgspec.Raw]
+PRIVATE_KEY = "@private"  # e-mail and phone, kept there for the notification extensions
+
+
+class Private(StrEnum):
+    """What is known of `metadata.@private` in the answers for an app: shown once, proven to be hidden, or neither."""
+
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+    UNKNOWN = ""
+
 
 _STEP = re.compile(r'"([^"]*)"|([^."]+)')
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -70,6 +86,43 @@ def metadata_object(raw: msgspec.Raw | msgspec.UnsetType) -> dict[str, msgspec.R
         # A public client stored metadata as JSON inside a string and the service took it.
         data = msgspec.json.decode(data, type=str).encode()
     return _split(data) or {}
+
+
+def odd_metadata(raw: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
+    """Give metadata that has content and is not an object, as it came; None for all that `metadata_object` can read."""
+    if isinstance(raw, msgspec.UnsetType):
+        return None
+    data = bytes(raw)
+    if data[:1] == b'"':
+        data = msgspec.json.decode(data, type=str).encode()
+    is_nothing = b"".join(data.split()) in {b"", b"null", b"[]"}
+    return None if is_nothing or _split(data) is not None else raw
+
+
+def holds_private(raw: msgspec.Raw | msgspec.UnsetType) -> bool:
+    """Whether a metadata value holds the key `@private`."""
+    return PRIVATE_KEY in metadata_object(raw)
+
+
+def lost(whole: RawObject, now: RawObject, managed: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """
+    Give what an object held and now lacks, outside the managed paths: each path with its value in normal form.
+
+    A key that is there counts as there, whatever it holds: somebody may have changed it since.
+    """
+    paths = tuple(managed)
+    for key, raw in whole.items():
+        inner = [path[1:] for path in paths if path[0] == key]
+        found = now.get(key)
+        if not inner:
+            text = canonical_raw(raw) if found is None else None
+            if text is not None:
+                yield (key,), text
+        elif () not in inner:
+            below = lost(_split(bytes(raw)) or {}, {} if found is None else _split(bytes(found)) or {}, inner)
+            # Below a value that is not an object nothing can be put.
+            if found is None or _split(bytes(found)) is not None:
+                yield from (((key, *path), text) for path, text in below)
 
 
 def value_at(whole: RawObject, path: Path) -> str | None:

@@ -9,10 +9,22 @@ import msgspec
 
 from reconcile.core.ours import Left
 
-__all__ = ["DID_NOT_STICK", "LOST", "UNPROVEN", "Known", "Outcome", "PastChange", "Settled", "empty_tally"]
+__all__ = [
+    "DID_NOT_STICK",
+    "LEFT_ALONE",
+    "LOST",
+    "UNPROVEN",
+    "Known",
+    "Outcome",
+    "PastChange",
+    "Settled",
+    "empty_tally",
+    "unstuck",
+]
 
 
 DID_NOT_STICK = "did_not_stick"  # how the detail of a rejection begins that CometChat took and did not keep
+LEFT_ALONE = "left alone"  # how a detail begins where a write could lose what others keep in that field
 UNPROVEN = "unproven"  # how a detail begins where something is not written because no answer would show it
 
 LOST = "the run knows this outcome, and the state file does not have it"
@@ -49,6 +61,12 @@ class Settled(msgspec.Struct, frozen=True):
     def needs_a_person(self) -> bool:
         """Whether the run is incomplete because of this change."""
         return self.outcome in {Outcome.REJECTED, Outcome.SKIPPED, Outcome.FAILED}
+
+
+def unstuck(detail: str) -> list[str]:
+    """Give the fields of which a detail says that they did not stick; none where it says nothing like that."""
+    said, _, named = detail.partition(": ")
+    return named.partition(" (")[0].split(", ") if said == DID_NOT_STICK else []
 
 
 def empty_tally(counts: Mapping[str, int] | None = None) -> Counter[str]:

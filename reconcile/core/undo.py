@@ -10,15 +10,17 @@ from itertools import groupby
 
 import msgspec
 
+from reconcile.core.actual import managed_groups
 from reconcile.core.guards import GuardClass
 from reconcile.core.mapping import field_order
+from reconcile.core.metadata import RawObject, lost, managed_metadata, metadata_field
 from reconcile.core.normal import HALF
 from reconcile.core.ours import NEAR_S, Left
 from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange
 from reconcile.core.plan import Action, Change, normal, restoring
 from reconcile.core.users import Record, fingerprint
 
-__all__ = ["Undoing", "undo_changes", "undone_fields"]
+__all__ = ["Undoing", "lost_metadata", "undo_changes", "undone_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,34 @@ def undone_fields(written: Iterable[PastChange]) -> tuple[str, ...]:
     return tuple(sorted({field for past in written for field in past.after}, key=field_order))
 
 
+def lost_metadata(
+    wholes: Mapping[str, RawObject], looks: Mapping[str, Record | None], fields: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """
+    Give what users held beside the managed `fields` before a run replaced their metadata, and lack now.
+
+    `wholes` are the objects that were replaced. Each lost value is a field of its own, in normal form, by uid.
+    """
+    managed = managed_metadata(fields)
+    found = {}
+    for uid, whole in wholes.items():
+        look = looks.get(uid)
+        if look is not None and "metadata" in look.known and look.odd is None:
+            found[uid] = {metadata_field(path): text for path, text in lost(whole, look.metadata, managed)}
+    return {uid: values for uid, values in found.items() if values}
+
+
 def undo_changes(
-    written: Iterable[PastChange], looks: Mapping[str, Record | None], visible: tuple[str, ...]
+    written: Iterable[PastChange],
+    looks: Mapping[str, Record | None],
+    visible: tuple[str, ...],
+    lacking: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Undoing:
     """
     Say how to take back what a run wrote.
 
     `written` are its changes that reached the directory; `looks` the users as they are now, of those that it deactivated
-    also where they still are (None: no look shows the user); `visible` the fields that fingerprints cover.
+    also where they still are (None: no look shows the user); `visible` the fields that fingerprints cover; `lacking` what they lost beside the fields that it wrote.
     A user that it created ends deactivated, one that it switched off is switched on, and a field is put back
     where it still holds what was written. A user that was deleted and made anew since, and a deactivation that is not
     the one of the run, are left, and so is what cannot be compared.
@@ -67,6 +89,12 @@ def undo_changes(
     changes: list[Change] = []
     left: list[tuple[str, str]] = []
     for deed in _deeds(written):
+        lost_there = (lacking or {}).get(deed.uid, {})
+        deed = replace(  # noqa: PLW2901 - the same deed, with all that it did
+            deed,
+            before={**deed.before, **lost_there},
+            after={**deed.after, **dict.fromkeys(lost_there)},
+        )
         look = looks.get(deed.uid)
         changes += _back(deed, look, visible)
         left += _left(deed, look)
@@ -162,7 +190,9 @@ def _restored(deed: _Deed, look: Record) -> dict[str, str | None]:
     return {
         field: before
         for field, before in deed.before.items()
-        if look.values.get(field) == deed.after.get(field) != before and not _cannot_be_put_back(field, before)
+        if _is_seen(field, look)
+        and look.values.get(field) == deed.after.get(field) != before
+        and not _cannot_be_put_back(field, before)
     }
 
 
@@ -184,10 +214,20 @@ def _left(deed: _Deed, look: Record | None) -> Iterator[tuple[str, str]]:
         if deed.before:
             yield deed.uid, "the user is no longer active"
         return
+    yield from (
+        (deed.uid, f"{field}: what it held before was not seen")
+        for field in sorted(deed.after.keys() - deed.before)
+    )
     for field, before in deed.before.items():
         held = look.values.get(field)
-        if held != before and (held != deed.after.get(field) or _cannot_be_put_back(field, before)):
+        if not _is_seen(field, look):
+            yield deed.uid, f"{field}: CometChat does not show it"
+        elif held != before and (held != deed.after.get(field) or _cannot_be_put_back(field, before)):
             yield deed.uid, field
+
+
+def _is_seen(field: str, look: Record) -> bool:
+    return managed_groups([field]) <= look.known
 
 
 def _cannot_be_put_back(field: str, before: str | None) -> bool:

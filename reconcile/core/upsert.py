@@ -1,20 +1,23 @@
 """
 The decision on one change, made at the look right before the write: what to send, or why nothing.
 
-Pure. `reconcile.applying` looks, asks here, and sends. Metadata is always written whole, built on the record
-of that look, because nobody documents whether an update merges or replaces it.
+Pure. `reconcile.applying` looks, asks here, and sends; what is sent is made in `core.bodies`. A field is left alone where a
+write could lose what others keep in it: what a look did not show is unknown, never empty.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from reconcile.core.actual import managed_groups
+from reconcile.core.bodies import create_body, update_bodies, without
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import (
     Path,
+    Private,
     RawObject,
     managed_metadata,
     metadata_field,
@@ -24,24 +27,30 @@ from reconcile.core.metadata import (
 )
 from reconcile.core.normal import HALF
 from reconcile.core.ours import OTHER_RECORD
-from reconcile.core.outcome import UNPROVEN, Outcome, Settled
+from reconcile.core.outcome import DID_NOT_STICK, LEFT_ALONE, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change, classify
-from reconcile.core.users import Record, Values, as_json, fingerprint
+from reconcile.core.users import Record, Values, fingerprint
 
 __all__ = [
+    "HIDES_PRIVATE",
+    "NEVER_EMPTIED",
+    "ODD",
+    "UNSEEN",
     "Create",
     "Decision",
+    "Terms",
     "Update",
-    "Verification",
-    "create_body",
     "decide",
     "is_other",
+    "left_alone",
     "refused_by_role",
-    "replacing_bodies",
-    "restoring_body",
-    "update_bodies",
-    "verify",
 ]
+
+# Why a field is left alone.
+UNSEEN = "CometChat did not show the {} that the user has now"
+HIDES_PRIVATE = "CometChat hides metadata.@private, and the write would erase it"
+NEVER_EMPTIED = "nothing shows whether CometChat hides metadata.@private, so metadata is never taken away whole"
+ODD = "the metadata is not an object, and the write would replace it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +62,15 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Send PUT once for each body, in this order; together they write `fields`."""
+    """
+    Send PUT once for each body, in this order; together they write `fields`.
+
+    `spared` are fields of the change that none of them writes, each with the reason.
+    """
 
     bodies: tuple[dict[str, Any], ...]
     fields: tuple[str, ...]
+    spared: Mapping[str, str] = field(default_factory=dict)
 
 
 Decision = Create | Update | Settled
@@ -77,6 +91,10 @@ class Terms:
     touched after the export are left alone. `doubtful` says that the record may be another's than the one that was sent.
     `more` says that another change of this uid follows. Users with one of the `protected_roles` (lower case) are not
     written.
+
+    `private` is what is known of `metadata.@private`; with `overwrites` metadata is replaced although that may lose
+    something that CometChat hides. `guesses` are groups that this one change writes though no look has proven what
+    the user has there.
     """
 
     planned: frozenset[GuardClass]
@@ -93,6 +111,14 @@ class Terms:
     doubtful: bool = False
     freshness: Freshness | None = None
     protected_roles: frozenset[str] = frozenset()
+    private: Private = Private.SHOWN
+    overwrites: bool = False
+    guesses: frozenset[str] = frozenset()
+
+    @property
+    def may_unset(self) -> bool:
+        """Whether all metadata of a user may be taken away at once: not where answers may hide some of it."""
+        return self.overwrites or self.private is Private.SHOWN
 
 
 def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
@@ -101,7 +127,7 @@ def decide(change: Change, look: Record | None, terms: Terms) -> Decision:
 
     Once something was sent (`terms.sent`), agreement means that it was ours: applied, not already.
     """
-    decision = _decide(change, look, terms)
+    decision = _decide_safely(change, look, terms)
     agrees = isinstance(decision, Settled) and decision.outcome in {Outcome.APPLIED, Outcome.ALREADY}
     refusal = None if agrees or look is None else refused_by_role(look.role, terms.protected_roles)
     return refusal or decision
@@ -114,7 +140,69 @@ def refused_by_role(role: str | None, protected_roles: Collection[str]) -> Settl
     return Settled(Outcome.SKIPPED, f"protected: the user has the role {role.lower()} (policy.protect_roles)")
 
 
-def _decide(change: Change, look: Record | None, terms: Terms) -> Decision:
+def _decide_safely(change: Change, look: Record | None, terms: Terms) -> Decision:
+    if look is None or not look.active:
+        return _decided(change, look, terms)
+    unsafe = _unsafe_fields(change, look, terms)
+    spared = {name: unsafe[name] for name in change.fields if name in unsafe}
+    narrowed = replace(terms, compared=tuple(name for name in terms.compared if name not in unsafe))
+    if spared and not set(change.fields) & set(narrowed.compared):
+        return Settled(Outcome.SKIPPED, _sparing(spared))
+    decision = _decided(change, look, narrowed)
+    if isinstance(decision, Update):
+        return replace(decision, spared={**spared, **decision.spared})
+    return left_alone(decision, spared) if isinstance(decision, Settled) else decision
+
+
+def left_alone(settled: Settled, spared: Mapping[str, str]) -> Settled:
+    """
+    Give the outcome of a change of which the `spared` fields, each with the reason, were not written.
+
+    It does not end applied: the user still differs, and the next run has to try again.
+    """
+    if not spared or settled.outcome not in {Outcome.APPLIED, Outcome.ALREADY}:
+        return settled
+    lost = [name for name, why in spared.items() if why == NEVER_EMPTIED]
+    if lost:
+        return msgspec.structs.replace(settled, outcome=Outcome.REJECTED, detail=_never_emptied(lost))
+    detail = "; ".join(filter(None, (_sparing(spared), settled.detail)))
+    return msgspec.structs.replace(settled, outcome=Outcome.SKIPPED, detail=detail)
+
+
+def _sparing(spared: Mapping[str, str]) -> str:
+    fields = {why: [name for name, given in spared.items() if given == why] for why in spared.values()}
+    return f"{LEFT_ALONE}: " + "; ".join(f"{', '.join(names)}, because {why}" for why, names in fields.items())
+
+
+def _never_emptied(fields: Iterable[str]) -> str:
+    return f"{DID_NOT_STICK}: {', '.join(fields)} ({NEVER_EMPTIED})"
+
+
+def _unsafe_fields(change: Change, look: Record, terms: Terms) -> dict[str, str]:
+    """Give the fields that are not written to an existing user, each with the reason: others could lose what they keep."""
+    why = _unsafe_groups(look, terms)
+    needed = set(_needed(change, look, terms)) if why else set()
+    groups = {name: name.split(".", 1)[0] for name in terms.compared}
+    return {
+        name: why[group]
+        for name, group in groups.items()
+        if group in why and (name in needed or group not in look.known)
+    }
+
+
+def _unsafe_groups(look: Record, terms: Terms) -> dict[str, str]:
+    unknown = managed_groups(terms.compared) - look.known - terms.guesses
+    why = {group: UNSEEN.format(group) for group in unknown}
+    if terms.overwrites:
+        return why
+    if terms.private is Private.HIDDEN:
+        why.setdefault("metadata", HIDES_PRIVATE)
+    if look.odd is not None:
+        why.setdefault("metadata", ODD)
+    return why
+
+
+def _decided(change: Change, look: Record | None, terms: Terms) -> Decision:
     if change.action is Action.CREATE:
         return _decide_create(change, look, terms)
     if look is None:
@@ -218,13 +306,28 @@ def _write(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) 
         return Settled(Outcome.REJECTED, f"{blocked[0]} leads through a value that is no object")
     if _is_marred(look.metadata, managed_metadata(fields)):
         return Settled(Outcome.REJECTED, "metadata holds half a character, which cannot be written back as it is")
-    return Update(update_bodies(fields, change.desired, look), fields)
+    kept = _that_empty_it(change, look, fields, terms)
+    rest = tuple(name for name in fields if name not in kept)
+    if not rest:
+        return Settled(Outcome.REJECTED, _never_emptied(kept))
+    return Update(update_bodies(rest, change.desired, look), rest, dict.fromkeys(kept, NEVER_EMPTIED))
+
+
+def _that_empty_it(change: Change, look: Record, fields: tuple[str, ...], terms: Terms) -> tuple[str, ...]:
+    """Give the metadata fields that cannot be cleared, because all that was seen would go, and may be more than that."""
+    named = {metadata_field(path): path for path in managed_metadata(fields)}
+    if terms.may_unset or not named or not look.metadata:
+        return ()
+    rest: RawObject = look.metadata
+    for name, path in named.items():
+        rest = with_value(rest, path, change.desired[name])
+    return () if rest else tuple(name for name in fields if name in named)
 
 
 def _is_marred(metadata: RawObject, written: Iterable[Path]) -> bool:
     """Whether metadata would be written whole, and what is only passed on in it was not read as it stands."""
     paths = tuple(written)
-    rest = _without(metadata, paths) if paths else {}
+    rest = without(metadata, paths) if paths else {}
     return any(HALF in name or HALF.encode() in bytes(text) for name, text in rest.items())
 
 
@@ -235,113 +338,3 @@ def _is_ahead(look: Record, terms: Terms) -> bool:
     if terms.freshness is None or is_ours:
         return False
     return terms.freshness.is_newer(look.uid, look.created_at, look.updated_at)
-
-
-def create_body(change: Change) -> dict[str, Any]:
-    """Give the POST body: the uid and every desired value that is not empty."""
-    values = {field: text for field, text in change.desired.items() if text is not None}
-    body: dict[str, Any] = {"uid": change.uid}
-    body |= {field: as_json(field, text) for field, text in values.items() if metadata_path(field) is None}
-    metadata: dict[str, msgspec.Raw] = {}
-    for field, text in values.items():
-        path = metadata_path(field)
-        metadata = metadata if path is None else with_value(metadata, path, text)
-    return body | ({"metadata": metadata} if metadata else {})
-
-
-def update_bodies(
-    fields: Iterable[str], desired: Mapping[str, str | None], look: Record
-) -> tuple[dict[str, Any], ...]:
-    """
-    Give the least PUT bodies that write `fields`.
-
-    Two where something is set and something is unset: what one call that does both means is not documented.
-    """
-    sets: dict[str, Any] = {}
-    unset: list[str] = []
-    metadata = look.metadata
-    touches_metadata = False
-    for field in fields:
-        path, text = metadata_path(field), desired[field]
-        if path is not None:
-            touches_metadata = True
-            metadata = with_value(metadata, path, text)
-        elif text is None and field != "tags":
-            unset.append(field)
-        else:
-            sets[field] = as_json(field, text) if text is not None else []
-    if touches_metadata and metadata:
-        sets["metadata"] = metadata
-    elif touches_metadata:
-        # Nothing foreign is left in it, so nothing foreign goes with it.
-        unset.append("metadata")
-    return tuple(body for body in (sets, {"unset": unset} if unset else {}) if body)
-
-
-def replacing_bodies(
-    fields: Iterable[str], desired: Mapping[str, str | None], look: Record
-) -> tuple[dict[str, Any], ...]:
-    """
-    Give the bodies that take metadata keys away where an update only merges: unset it all, then write the rest.
-
-    Empty where that is not needed, or where something would go that is not ours to write back.
-    """
-    gone = [path for path in managed_metadata(fields) if desired[metadata_field(path)] is None]
-    rest = _without(look.metadata, gone)
-    foreign = _without(look.metadata, managed_metadata(desired))
-    if rest == look.metadata or foreign:
-        return ()
-    return ({"unset": ["metadata"]}, *([{"metadata": rest}] if rest else []))
-
-
-def restoring_body(
-    fields: Iterable[str], desired: Mapping[str, str | None], look: Record, whole: RawObject
-) -> dict[str, Any] | None:
-    """
-    Give the body that puts back what a replacement took away with the rest; None where all is there.
-
-    `whole` is the metadata object as it was before. Between the two calls of `replacing_bodies` a run may be
-    killed, or an answer lost, and then the keys that were to stay are gone, too.
-    """
-    gone = [path for path in managed_metadata(fields) if desired[metadata_field(path)] is None]
-    missing = {name: text for name, text in _without(whole, gone).items() if name not in look.metadata}
-    return {"metadata": {**look.metadata, **missing}} if missing else None
-
-
-def _without(metadata: RawObject, paths: Iterable[Path]) -> RawObject:
-    for path in paths:
-        metadata = with_value(metadata, path, None)
-    return metadata
-
-
-class Verification(msgspec.Struct, frozen=True):
-    """What an answer proves of the fields that were written: those that agree not, and those it omits."""
-
-    differing: tuple[str, ...]
-    unshown: tuple[str, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether every written field was seen to hold what was sent."""
-        return not self.differing and not self.unshown
-
-
-def verify(
-    fields: Iterable[str], desired: Mapping[str, str | None], look: Record, shows: frozenset[str]
-) -> Verification:
-    """
-    Compare what an answer shows with what was written.
-
-    `shows` are the groups (`tags`, `metadata`) that this kind of answer is known to carry: only there does
-    the absence of a group mean that it is empty.
-    """
-    differing: list[str] = []
-    unshown: list[str] = []
-    for field in fields:
-        group = "metadata" if metadata_path(field) is not None else field
-        hidden = group in {"tags", "metadata"} and group not in look.shown
-        if hidden and (group not in shows or desired.get(field) is not None):
-            unshown.append(field)
-        elif desired.get(field) != look.values.get(field):
-            differing.append(field)
-    return Verification(tuple(differing), tuple(unshown))

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.metadata import METADATA_PREFIX, metadata_object, metadata_path, value_at
+from reconcile.core.metadata import METADATA_PREFIX, metadata_object, metadata_path, odd_metadata, value_at
 from reconcile.core.normal import canonical_tags
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "fold_uid",
     "is_json_field",
     "shown_of",
+    "with_fields",
 ]
 
 
@@ -88,8 +89,10 @@ class Record(msgspec.Struct, frozen=True):
     The managed state of one directory user, taken at one look.
 
     `values` holds every managed field; `metadata` is the whole object, foreign keys and all, as raw JSON by
-    key; `shown` names which of `tags` and `metadata` the answer carried at all; `role` is in lower case, and there
-    where the role is not managed, too.
+    key; `shown` names which of `tags` and `metadata` the answer carried at all. `known` are those of them whose
+    content is known: shown, or absent from an answer that is proven to carry the group for this user. What is not
+    known is never taken for empty. `odd` is metadata that has content and is not an object, as it came. `role` is in
+    lower case, and there where the role is not managed, too.
     """
 
     uid: str
@@ -101,6 +104,8 @@ class Record(msgspec.Struct, frozen=True):
     updated_at: int | None = None
     role: str | None = None
     deactivated_at: int | None = None
+    known: frozenset[str] = frozenset()
+    odd: msgspec.Raw | None = None
 
     @property
     def moved_at(self) -> int | None:
@@ -118,8 +123,8 @@ def fold_uid(text: str) -> str | None:
     return None if folded in MISSING_UID else folded
 
 
-def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
-    """Take the managed state out of one directory user."""
+def as_record(user: DirectoryUser, fields: Iterable[str], known: frozenset[str] = frozenset()) -> Record:
+    """Take the managed state out of one directory user. `known` are the groups that are empty where it lacks them."""
     whole = metadata_object(user.metadata)
     values: dict[str, str | None] = {}
     for field in fields:
@@ -135,7 +140,16 @@ def as_record(user: DirectoryUser, fields: Iterable[str]) -> Record:
         updated_at=user.updated_at,
         role=field_text(user, "role"),
         deactivated_at=user.deactivated_at or None,
+        known=known | shown_of(user),
+        odd=odd_metadata(user.metadata),
     )
+
+
+def with_fields(record: Record, fields: Iterable[str]) -> Record:
+    """Give a record with the values of more metadata fields."""
+    paths = ((name, metadata_path(name)) for name in fields if name not in record.values)
+    more = {name: value_at(record.metadata, path) for name, path in paths if path is not None}
+    return msgspec.structs.replace(record, values={**record.values, **more})
 
 
 def shown_of(user: DirectoryUser) -> frozenset[str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from reconcile.core.actual import no_rows
+from reconcile.core.actual import managed_groups, no_rows, shown_column
 from reconcile.core.diff import LIKELY
 from reconcile.core.findings import Difference, differences, leaving, missing
 from reconcile.core.found import Decided, Found, merged
@@ -56,7 +56,8 @@ class Walked:
         self._looks = list(desired.looks)
         self._split = Splitter(desired.shelf, "directory", len(self._parts))
         fields = dict.fromkeys((*desired.fields, "role"))  # the role may protect its user, managed or not
-        self._columns = ("uid", *fields, "created_at", "updated_at", "deactivated_at", "deactivated")
+        shown = (shown_column(group) for group in sorted(managed_groups(desired.fields)))
+        self._columns = ("uid", *fields, "created_at", "updated_at", "deactivated_at", "deactivated", *shown)
         self._shown = np.zeros(_BITS // 8, dtype=np.uint8)
         self._wanted: npt.NDArray[np.uint64] | None = None
         self._misses = False

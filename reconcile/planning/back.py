@@ -1,5 +1,7 @@
 """A plan that takes back what a run wrote, where nobody has changed it since."""
 
+from collections import Counter
+from collections.abc import Mapping
 from itertools import chain
 
 import msgspec
@@ -9,12 +11,13 @@ from reconcile.cometchat.directory import Directory, Unknown
 from reconcile.core.actual import managed_groups
 from reconcile.core.guards import GuardClass, judge_changes
 from reconcile.core.left import listed
+from reconcile.core.metadata import metadata_path
 from reconcile.core.patterns import matching
 from reconcile.core.plan import Action, PlanSource
 from reconcile.core.report import SourceCounts
-from reconcile.core.undo import undo_changes, undone_fields
+from reconcile.core.undo import lost_metadata, undo_changes, undone_fields
 from reconcile.core.upsert import refused_by_role
-from reconcile.core.users import Record, as_record
+from reconcile.core.users import Record, as_record, with_fields
 from reconcile.errors import PlanError
 from reconcile.fetch import hidden_groups
 from reconcile.ledger import Ledger
@@ -27,6 +30,8 @@ from reconcile.store.planfile import PlanFile
 __all__ = ["plan_undo"]
 
 log = structlog.get_logger()
+
+_LOST_AT_MOST = 200  # keys of others that one undo puts back: each is a field of every record that it reads
 
 
 def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
@@ -42,11 +47,14 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
         hidden = _learn_looks(directory, fields)
         off = {past.uid for past in written if past.action == Action.DEACTIVATE}
         looks, unknown = _look_at(run, directory, {past.uid for past in written}, off, fields)
-    visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     kept |= {uid for uid, look in looks.items() if look and refused_by_role(look.role, policy.protected_roles)}
-    found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible)
+    lost = lost_metadata(run.state.replaced_metadata(target), looks, fields)
+    fields, lost, too_many = _with_lost(fields, lost)
+    looks = {uid: look and with_fields(look, fields) for uid, look in looks.items()} if lost else looks
+    visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
+    found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible, lost)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
-    _tell_left(ledger, [*found.left, *unsaid, *((uid, "protected") for uid in sorted(kept))])
+    _tell_left(ledger, [*found.left, *unsaid, *too_many, *((uid, "protected") for uid in sorted(kept))])
     _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}
@@ -61,8 +69,28 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
             witnesses={group: directory.witnesses[group] for group in hidden},
             unknown=len(unknown),
             undoes=target,
+            unproven=tuple(sorted(managed_groups(fields) - directory.looks_show())),
         )
         return seal(run, ledger, header, found.changes)
+
+
+def _with_lost(
+    fields: tuple[str, ...], lost: Mapping[str, Mapping[str, str]]
+) -> tuple[tuple[str, ...], dict[str, dict[str, str]], list[tuple[str, str]]]:
+    """Add what users lost to the fields, as far as there is room; also give (uid, what) for the rest."""
+    counts = Counter(name for values in lost.values() for name in values if _is_field(name))
+    extra = {name for name, _ in counts.most_common(_LOST_AT_MOST)}
+    back = {uid: {name: text for name, text in values.items() if name in extra} for uid, values in lost.items()}
+    rest = [(uid, f"{name}: lost by the run") for uid, values in lost.items() for name in values.keys() - extra]
+    return (*fields, *sorted(extra)), {uid: values for uid, values in back.items() if values}, rest
+
+
+def _is_field(name: str) -> bool:
+    """Whether a name can stand for a metadata key: not every key can be written as a path."""
+    try:
+        return metadata_path(name) is not None
+    except ValueError:
+        return False
 
 
 def _fields_managed_by(run: Run, target: str) -> tuple[str, ...]:
@@ -110,12 +138,14 @@ def _look_at(
     """
     looks: dict[str, Record | None] = {}
     unknown: set[str] = set()
+    # What no answer shows of anybody is for the first write to prove.
+    open_ = managed_groups(fields) - directory.shows("list") - directory.shows("get")
     with run.progress.stage("fetch", len(uids), "users") as tick:
         found_ones = chain(directory.get_each(sorted(uids - off)), directory.find_each(sorted(off)))
         for uid, found in found_ones:
             if isinstance(found, Unknown):
                 unknown.add(uid)
             else:
-                looks[uid] = None if found is None else as_record(found, fields)
+                looks[uid] = None if found is None else as_record(found.user, fields, found.known | open_)
             tick(1)
     return looks, unknown

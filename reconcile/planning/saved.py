@@ -12,7 +12,7 @@ from reconcile.core.report import SourceCounts
 from reconcile.core.review import FROM_FUTURE, refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
-from reconcile.planning.sealing import ask_roles, foretell
+from reconcile.planning.sealing import ask_roles, caution_metadata, foretell
 from reconcile.planning.windows import judged_again
 from reconcile.run import Run
 from reconcile.scope import take_over_users
@@ -102,4 +102,5 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
         changed_by=None if source.since is None else run.settings.source.since.column,
     )
     ledger.note_plan(own)
+    caution_metadata(run, ledger, own)
     return own

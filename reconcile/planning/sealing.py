@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reconcile.core.forecast import action_counts, forecast
 from reconcile.core.guards import Bases, GuardClass, GuardVerdict
+from reconcile.core.left import private_words
+from reconcile.core.metadata import Private, managed_metadata
 from reconcile.core.plan import Change, Forecast, PlanHeader, PlanSource
 from reconcile.ledger import Ledger
 from reconcile.progress import Tick
 from reconcile.run import Run
 from reconcile.store.planfile import PlanFile, write_plan
 
-__all__ = ["ask_roles", "foretell", "header_of", "last_bases", "seal"]
+__all__ = ["ask_roles", "caution_metadata", "foretell", "header_of", "last_bases", "seal"]
 
 
 def ask_roles(run: Run) -> frozenset[str]:
@@ -55,7 +57,21 @@ def seal(run: Run, ledger: Ledger, header: PlanHeader, changes: Iterable[Change]
         raise AssertionError(f"the plan has {dict(written)} changes where {counted} were counted")
     made = PlanFile(run.folder.plan)
     ledger.note_plan(made)
+    caution_metadata(run, ledger, made)
     return made
+
+
+def caution_metadata(run: Run, ledger: Ledger, made: PlanFile) -> None:
+    """Say what the plan may do to metadata that CometChat does not show, where that is not known to be safe."""
+    writes = made.header.counts["update"] and managed_metadata(made.header.fields)
+    if not writes or run.private() is Private.SHOWN:
+        return
+    words = private_words(
+        run.private(), made.metadata_updates(), overwrites=run.settings.policy.overwrite_hidden_metadata
+    )
+    if words:
+        ledger.metadata_caution = words
+        ledger.notes.append(words)
 
 
 def _told(changes: Iterable[Change], tick: Tick) -> Iterator[Change]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 
+from reconcile.core.metadata import METADATA_PREFIX
 from reconcile.core.outcome import LOST, Known, Outcome, Settled
 from reconcile.core.plan import (
     PLAN_FORMAT,
@@ -42,6 +43,15 @@ class _Trailer(msgspec.Struct, forbid_unknown_fields=True):
     sha256: str
 
 
+class _Writing(msgspec.Struct):
+    """The part of a line that says whose fields it writes."""
+
+    uid: str
+    action: Action
+    fields: tuple[str, ...] = ()
+
+
+_WRITING = msgspec.json.Decoder(_Writing)
 _HEADER = msgspec.json.Decoder(PlanHeader)
 _TRAILER = msgspec.json.Decoder(_Trailer)
 
@@ -139,6 +149,17 @@ class PlanFile:
             pairs = list(same)
             if pairs[0][0].action is action:
                 yield tuple(decode_change(line) for _, line in pairs)
+
+    def metadata_updates(self) -> int:
+        """Count the users that are there already and whose metadata the plan writes."""
+        found = (_WRITING.decode(line) for line in self._body())
+        uids = (
+            head.uid
+            for head in found
+            if head.action is Action.UPDATE and any(name.startswith(METADATA_PREFIX) for name in head.fields)
+        )
+        # The changes of a user stand together.
+        return sum(1 for _ in groupby(uids))
 
     def _prove(self) -> tuple[PlanHeader, int]:
         digest = sha256()

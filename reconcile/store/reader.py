@@ -255,6 +255,19 @@ class StateReader:
         sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
         return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
+    def replaced_metadata(self, run_id: str) -> dict[str, RawObject]:
+        """
+        Give the metadata objects, whole, that writes of a run replaced, by uid; of what was seen twice the first counts.
+
+        What was not an object is left out. None where the run is of a version that kept none.
+        """
+        wholes: dict[str, RawObject] = {}
+        sql = "SELECT uid, whole FROM replaced_metadata WHERE run_id = ? ORDER BY seq, rowid"
+        for uid, text in self._rows(sql, run_id):
+            if text.startswith("{"):
+                wholes[uid] = {**_WHOLE.decode(text), **wholes.get(uid, {})}
+        return wholes
+
     def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
         """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
         sql = (

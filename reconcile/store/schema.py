@@ -40,6 +40,8 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 # `left_by_us`: the dates that a write left of a user, unix seconds of the service's clock;
 # `run_numbers`: the order of the runs, with start and end in unix seconds of this machine's clock: a run id has a date,
 # and the clock may have been wrong then;
+# `replaced_metadata`: the metadata of a user, whole, as it was seen before a write of ours replaced it; a change that was
+# sent again may have two;
 # `undoes`: which run a run took back;
 # `waivers`: what a person released, accepted or agreed to, and as which system user.
 ADDED = """
@@ -65,6 +67,11 @@ CREATE TABLE IF NOT EXISTS left_by_us (
 CREATE TABLE IF NOT EXISTS run_numbers (
     run_id TEXT PRIMARY KEY, number INTEGER NOT NULL, began INTEGER, ended INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replaced_metadata (
+    run_id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT NOT NULL, whole TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS replaced_by_run ON replaced_metadata (run_id, seq);
+CREATE INDEX IF NOT EXISTS replaced_by_uid ON replaced_metadata (uid);
 """
 
 # Runs that have no number, of older versions, get theirs by run id. The ids are found by jumping from one to the next:
@@ -86,7 +93,7 @@ INSERT INTO run_numbers (run_id, number, began, ended)
 
 
 _MADE: dict[str, str] = dict(
-    re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) (\(.*?\) WITHOUT ROWID);", ADDED, re.DOTALL)
+    re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) (\([^;]*\)(?: WITHOUT ROWID)?);", ADDED)
 )
 TABLES = frozenset(_MADE)  # the names of those that are added
 

@@ -199,6 +199,18 @@ class State(StateReader):
             self._put("INSERT OR IGNORE INTO waivers VALUES (?, ?, ?, ?, ?)", row, durable=False)
         self.flush()
 
+    def keep_replaced(self, run_id: str, change: Change, whole: msgspec.Raw) -> None:
+        """
+        Record the metadata of a user, whole, before a write of this change replaces it.
+
+        It is durable when the intent is that is recorded next. Once is enough for what was seen twice.
+        """
+        sql = (
+            "INSERT INTO replaced_metadata SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
+            " (SELECT 1 FROM replaced_metadata WHERE run_id = ?1 AND seq = ?2 AND whole = ?4)"
+        )
+        self._put(sql, (run_id, change.seq, change.uid, bytes(whole).decode()), durable=False)
+
     def keep_whole(self, run_id: str, change: Change, metadata: Mapping[str, msgspec.Raw]) -> None:
         """Record a whole metadata object, durably, before all of it is taken away and written anew."""
         whole = msgspec.json.encode(metadata).decode()

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from reconcile.cometchat.client import Client
-from reconcile.cometchat.directory import Directory, Unknown
-from reconcile.core.users import DirectoryUser
+from reconcile.cometchat.directory import Directory, Seen, Unknown
 from reconcile.errors import DirectoryBusy, DirectoryStopped
 from reconcile.sandbox.testing import Sandbox
 from tests.cometchat.builders import a_client
@@ -137,7 +136,7 @@ def test_many_users_come_in_the_order_in_which_they_were_asked_for(directory: Di
 
     assert list(found) == wanted
     assert found["u99"] is None
-    assert all(isinstance(user, DirectoryUser) and user.uid == uid for uid, user in found.items() if uid != "u99")
+    assert all(isinstance(seen, Seen) and seen.user.uid == uid for uid, seen in found.items() if uid != "u99")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def test_a_user_that_the_directory_cannot_say_is_unknown(
 
     assert isinstance(unknown, Unknown)
     assert str(weather["code"]) in unknown.why
-    assert isinstance(found["u3"], DirectoryUser)
+    assert isinstance(found["u3"], Seen)
 
 
 def test_a_key_that_is_revoked_between_two_looks_ends_them(directory: Directory, sandbox: Sandbox) -> None:

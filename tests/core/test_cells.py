@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.core.bodies import create_body
 from reconcile.core.cells import texts
 from reconcile.core.ids import hash_suffix, lower, strip
 from reconcile.core.limits import METADATA_BYTES
 from reconcile.core.mapping import ColumnRule, Template, Transform
-from reconcile.core.upsert import create_body
 from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_rule
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.core.bodies import create_body
 from reconcile.core.frame import Quarantined, QuarantineKind, desire, with_roles
 from reconcile.core.mapping import ColumnKind, ColumnRule
 from reconcile.core.plan import Action
-from reconcile.core.upsert import create_body
 from tests.builders import a_change, a_desired, a_mapping, a_raw_frame, a_row, a_rule, a_typed
 from tests.scale import how_many
 

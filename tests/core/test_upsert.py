@@ -6,21 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile.core.bodies import create_body, replacing_bodies, restoring_body, update_bodies, verify
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import Action
-from reconcile.core.upsert import (
-    Create,
-    Decision,
-    Update,
-    create_body,
-    decide,
-    replacing_bodies,
-    restoring_body,
-    update_bodies,
-    verify,
-)
+from reconcile.core.upsert import Create, Decision, Update, decide
 from reconcile.core.users import Record, fingerprint
 from tests.builders import FIELDS, a_change, a_record, the_terms
 

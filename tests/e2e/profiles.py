@@ -46,7 +46,8 @@ PROFILES = {
         "hostile",
         _RATES,
         stuck_in_samples=frozenset({"0066", "0240"}),  # tags
-        stuck_in_world=frozenset({"untagged", "homeless"}),  # tags; a metadata key beside a foreign one
+        # Tags; a metadata key beside a foreign one, and beside what may be hidden.
+        stuck_in_world=frozenset({"untagged", "homeless", "alone", "paired"}),
     ),
 }
 

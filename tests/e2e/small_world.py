@@ -13,7 +13,11 @@ DIRECTORY: list[dict[str, Any]] = [
     {"uid": "bare", "name": "Bare", "avatar": "https://img.example.com/b.png", "link": "https://example.com/b"},
     {"uid": "retagged", "name": "Retagged", "tags": ["old"], "metadata": {"country": "NZ"}},
     {"uid": "untagged", "name": "Untagged", "tags": ["old"], "metadata": {"country": "NZ"}},
-    {"uid": "moved", "name": "Moved", "metadata": {"country": "ES", "theme": "dark"}},
+    {
+        "uid": "moved",
+        "name": "Moved",
+        "metadata": {"country": "ES", "theme": "dark", "@private": {"email": "m@example.com"}},
+    },
     {"uid": "homeless", "name": "Homeless", "metadata": {"country": "ES", "theme": "dark"}},
     {"uid": "alone", "name": "Alone", "metadata": {"country": "ES"}},
     {"uid": "paired", "name": "Paired", "metadata": {"country": "ES", "ring": 7}},

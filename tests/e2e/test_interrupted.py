@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.core.upsert import verify
+from reconcile.core.bodies import verify
 from reconcile.sandbox.testing import Sandbox
 from reconcile.store.state import State
 from tests.conftest import Shell
