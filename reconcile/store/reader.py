@@ -53,6 +53,11 @@ _DATED = (
     " LEFT JOIN intent_times t ON t.run_id = o.run_id AND t.seq = o.seq"
     " LEFT JOIN run_numbers n ON n.run_id = o.run_id"
 )
+_UNCOUNTED_BEFORE = (  # as the reports of older versions have it: released, or created in an empty directory
+    "SELECT r.run_id || ' ' || g.key FROM runs r, json_each(r.report, '$.guards') g WHERE r.run_id >= ?2"
+    " AND (json_extract(g.value, '$.verdict') = 'released'"
+    " OR (g.key = 'create' AND json_extract(g.value, '$.limit') IS NULL))"
+)
 _AMONG = " AND a.uid IN (SELECT value FROM json_each(?2))"
 _WAIT_S = 0.3  # for whoever writes a moment; a run keeps the file until it ends
 
@@ -226,6 +231,7 @@ class StateReader:
             " JOIN intents i ON i.run_id = w.run_id AND i.seq = w.seq"
             " JOIN outcomes o ON o.run_id = w.run_id AND o.seq = w.seq AND o.outcome = 'applied'"
             " WHERE NOT EXISTS (SELECT 1 FROM uncounted u WHERE u.run_id = w.run_id AND u.class = i.class)"
+            f" AND (w.at IS NOT NULL OR w.run_id || ' ' || i.class NOT IN ({_UNCOUNTED_BEFORE}))"
         )
         for run_id, seq, uid, kind, at in self._rows(sql, int(since), begins):
             known = time_in_id(run_id) if at is None else at

@@ -1,5 +1,6 @@
 """Limits that hold over time: small runs pass together what one large run may change, and no more."""
 
+import io
 import json
 import sqlite3
 from contextlib import closing
@@ -17,6 +18,7 @@ pytestmark = under_one_profile
 
 APPLY = ("apply", "--yes")
 LIMIT = ("--set", "guards.role_change={percent=0, floor=10}")
+CREATES = ("--set", "guards.create={percent=0, floor=2}")
 USERS = 24
 
 
@@ -24,18 +26,20 @@ USERS = 24
 def nights(shell: Shell, sandbox: Sandbox) -> Nights:
     """A job over an app whose users are all in sync, with the role `default`."""
     found = Nights(shell, sandbox)
-    sandbox.load_roles(["premium"])
-    sandbox.load_users(
-        {
-            "uid": f"user-{number}",
-            "name": "Same",
-            "role": "default",
-            "avatar": "https://img.example.com/1.png",
-            "createdAt": 1_700_000_000,
-        }
-        for number in range(1, USERS + 1)
-    )
+    load(found)
     return found
+
+
+def load(nights: Nights) -> None:
+    """Put all users into the app, with the role `default`."""
+    nights.sandbox.load_roles(["premium"])
+    known = {
+        "name": "Same",
+        "role": "default",
+        "avatar": "https://img.example.com/1.png",
+        "createdAt": 1_700_000_000,
+    }
+    nights.sandbox.load_users({"uid": f"user-{number}", **known} for number in range(1, USERS + 1))
 
 
 def premium(nights: Nights, *numbers: int) -> None:
@@ -203,9 +207,8 @@ def test_the_undo_of_an_undo_counts(nights: Nights) -> None:
 def test_a_migration_into_an_empty_app_does_not_count(nights: Nights) -> None:
     """The users who sign up on the same day pass."""
     nights.sandbox.reset()
-    limit = ("--set", "guards.create={percent=0, floor=2}")
-    nights.run(20, *limit, command=APPLY)
-    after = nights.run(22, *limit, command=APPLY)
+    nights.run(20, *CREATES, command=APPLY)
+    after = nights.run(22, *CREATES, command=APPLY)
 
     assert (after.json["outcomes"]["applied"], after.json["guards"]["create"].get("recent", {})) == (2, {})
 
@@ -223,7 +226,47 @@ def test_changes_of_an_older_version_count_by_the_start_of_their_run(nights: Nig
     assert night(nights, *range(1, 13))["outcomes"]["applied"] == 4
 
 
+def test_what_an_older_version_released_or_migrated_does_not_count(nights: Nights) -> None:
+    """Its reports say so."""
+    nights.sandbox.reset()
+    nights.run(20, *CREATES, command=APPLY)
+    load(nights)
+    held = night(nights, *range(1, 13), code=5)
+    run(nights, "apply", held["run_id"], "--yes", "--release", "role_change=12")
+    for statement in ("DELETE FROM intent_times", "DELETE FROM uncounted"):
+        sql(nights, statement)
+
+    report = night(nights, *range(1, 15), flags=CREATES)
+
+    assert report["outcomes"]["applied"] == 2
+    assert [name for name, line in report["guards"].items() if "recent" in line] == []
+
+
+def test_a_resumed_run_keeps_its_verdicts(nights: Nights) -> None:
+    """Its plan was judged when it was made; what it wrote itself does not hold the rest."""
+    premium(nights, *range(1, 11))
+    nights.sandbox.fault("revoke_key", method="PUT", path="/users/*", nth=4)
+    stopped = run(nights, *APPLY, *LIMIT, "--set", "limits.concurrency=1", code=8)
+    nights.sandbox.clear_faults()
+    nights.sandbox.restore_key()
+    resumed = run(nights, "resume")
+
+    assert 0 < stopped["outcomes"]["applied"] < 10
+    assert (resumed["outcomes"]["applied"], resumed["outcomes"]["held"]) == (10, 0)
+
+
 # Who let something pass
+
+
+def test_a_yes_at_the_question_is_kept_like_a_flag(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody agreed, and the report says who."""
+    answer = io.StringIO("y\n")
+    monkeypatch.setattr(answer, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", answer)
+    premium(nights, 1)
+    report = run(nights, "apply", *LIMIT)
+
+    assert [(row["what"], row["value"]) for row in report["waivers"]] == [("answered", "")]
 
 
 def test_who_released_and_accepted_is_kept_and_shown(nights: Nights) -> None:
