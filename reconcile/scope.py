@@ -72,7 +72,7 @@ def learn_users(run: Run, ledger: Ledger, report: Report) -> None:
         return
     kept, _ = _kept(run.state, run.settings.run_dir, salt)
     every = together(kept, seen)
-    if len(every) > len(kept):
+    if len(every) > len(kept) or not run.state.remembered(USERS):
         write_users(run.settings.run_dir / USERS, every, salt)
         run.state.remember(USERS, str(len(every)), run.today())
     own.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """
 Which users are ours: those that our runs created, or that an export which passed its checks once held.
 
-They are kept as sorted 64-bit hashes that are keyed with the secret of the state file: 8 bytes a user. Two users share a
-hash once in some trillions of pairs; the second is then taken for one of ours.
+They are kept as sorted 64-bit hashes that are keyed with the secret of the state file: 8 bytes a user. A user that shares
+its hash with one of ours is taken for one of ours: among a million users and a million strangers the chance of one such
+pair is less than one in ten million.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

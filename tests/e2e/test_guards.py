@@ -440,9 +440,9 @@ def test_protected_users_are_shown_with_the_rule_and_left(nights: Nights) -> Non
 
     assert (users["user-1"]["name"], users["user-2"]["name"]) == ("Same", "Old")
     assert "bot-1" in active(nights)
-    assert 'protected by "user-2" (policy.protect): 1 users: user-2' in result.json["notes"]
-    assert 'protected by "BOT-*" (policy.protect): 1 users: bot-1' in result.json["notes"]
-    assert 'protected by "b?t-*" (policy.protect): 1 users: bot-1' in result.json["notes"]
+    assert 'protected by "user-2" (policy.protect): 1 user: user-2' in result.json["notes"]
+    assert 'protected by "BOT-*" (policy.protect): 1 user: bot-1' in result.json["notes"]
+    assert 'protected by "b?t-*" (policy.protect): 1 user: bot-1' in result.json["notes"]
     assert 'policy.protect: "robot-*" matches nobody; is it misspelt?' in result.json["notes"]
     assert result.json["drift"]["protected"] == 1
 

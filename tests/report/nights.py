@@ -181,7 +181,7 @@ def _report(changes: list[SurveyedChange], **but: object) -> Report:
         timing={"read": 1.41, "fetch": 9.83, "plan": 0.62},
         peak_rss_mib=212,
         guards=_GUARDS,
-        notes=('protected by "app_system" (policy.protect): 1 users: app_system',),
+        notes=('protected by "app_system" (policy.protect): 1 user: app_system',),
         needs=(),
         error=None,
         unmanaged_users=tuple(f"legacy-{number}" for number in range(122)),
