@@ -3,7 +3,6 @@
 import re
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +11,16 @@ import pyarrow as pa
 import structlog
 
 from reconcile import __version__
-from reconcile.core.baseline import Baseline, Sketch, window
+from reconcile.core.baseline import Baseline, Sketch
 from reconcile.core.cells import arrow
 from reconcile.core.frame import Desired, Quarantined, with_roles
-from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardVerdict
 from reconcile.core.mapping import Mapping
 from reconcile.core.report import SourceCounts
 from reconcile.core.shape import empty_counts, empty_shares, mark_of, reasons_of
 from reconcile.core.sketch import fingerprint, sample_of, sketch_of
-from reconcile.core.skew import Moment, by_service
+from reconcile.core.skew import by_service
 from reconcile.core.source_guards import (
-    CLOCK_SLACK_S,
     Shape,
     SourceLimits,
     judge_checksum,
@@ -33,7 +30,8 @@ from reconcile.core.source_guards import (
     judge_source,
 )
 from reconcile.core.watermark import View, Watermark
-from reconcile.errors import DirectoryError, SourceError, StateError
+from reconcile.dating import Times, iso, judged_in_time
+from reconcile.errors import SourceError, StateError
 from reconcile.ledger import Ledger
 from reconcile.partitions.arrival import Arrival, Place
 from reconcile.partitions.engines import engine_of
@@ -44,7 +42,7 @@ from reconcile.settings import mapping_for
 from reconcile.sources import Export, moment_of, read_export
 from reconcile.watermarks import check_mark, view
 
-__all__ = ["believe", "check_roles", "freshness", "note", "read"]
+__all__ = ["believe", "check_roles", "note", "read"]
 
 log = structlog.get_logger()
 
@@ -106,40 +104,12 @@ def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCoun
     ledger.note_source(source, desired.valid, desired.rows, rows)
 
 
-def date_by_service(run: Run, ledger: Ledger) -> None:
-    """Bring the time of the export to CometChat's clock, where answers told it by now."""
-    skew = run.skew
-    if ledger.moment is None or skew is None:
-        return
-    dated = by_service(ledger.moment, skew)
-    ledger.source = msgspec.structs.replace(ledger.source, as_of=iso(dated.as_of_unix_s))
-    ledger.earliest = iso(dated.earliest_unix_s)
-
-
-def freshness(run: Run, as_of: str | None, earliest: str | None) -> Freshness:
-    """Say what the directory may know better than an export of that time, and at the earliest of that one (ISO 8601)."""
-    if as_of is None:
-        return Freshness()
-    first = unix_of(earliest or as_of)
-    return Freshness(unix_of(as_of), run.state.own_writes(first), first)
-
-
-def iso(unix_s: int) -> str:
-    """Write a time as reports and plans have it."""
-    return datetime.fromtimestamp(unix_s, UTC).isoformat()
-
-
-def unix_of(moment: str) -> int:
-    """Read a time that is ISO 8601, in whole unix seconds."""
-    return int(datetime.fromisoformat(moment).timestamp())
-
-
 def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted) -> None:
     """Hold the source against its guards, before the first request. Raises: SourceError."""
-    then, now, good = _times(run, ledger)
     if ledger.source.since is not None:
         # A part says nothing about the whole, and is no measure for the next one.
-        _refuse_held(run, ledger, judge_clocks(then, good, now_unix_s=now))
+        _, verdicts = judged_in_time(run, ledger, lambda by: judge_clocks(by.then, by.good, now_unix_s=by.now))
+        _refuse_held(run, ledger, verdicts)
         return
     limits = _limits(run)
     if isinstance(desired, Parted):
@@ -150,53 +120,29 @@ def believe(run: Run, ledger: Ledger, export: Export, desired: Desired | Parted)
         users = pa.table({name: arrow(desired.users[name]) for name in ("uid", *desired.fields)})
         sample = sample_of(users, run.state.salt())
     sketch = _sketch(run, desired.mapping, sample, desired.valid)
-    shape = Shape(desired.rows, then, export.columns, empty, sketch)
-    beside = judge_history(shape, limits, good)
+    checksum = _checksum(run, export)
+
+    def beside(by: Times) -> tuple[GuardVerdict, ...]:
+        return judge_history(Shape(desired.rows, by.then, export.columns, empty, sketch), limits, by.good)
+
+    def every(by: Times) -> tuple[GuardVerdict, ...]:
+        shape = Shape(desired.rows, by.then)
+        alone = judge_source(shape, limits, present=present, now_unix_s=by.now)
+        return (*checksum, *alone, *beside(by))
+
+    times, verdicts = judged_in_time(run, ledger, every)
     ledger.baseline = Baseline(
         run.id,
         desired.rows,
-        as_of_unix_s=min(then, now),
+        as_of_unix_s=min(times.then, times.now),
         sha256=export.sha256,
         empty=empty,
         columns=export.columns,
-        accepted=tuple(verdict.guard for verdict in beside if verdict.is_held),
+        accepted=tuple(verdict.guard for verdict in beside(times) if verdict.is_held),
         sketch=sketch,
     )
-    ledger.notes += _column_note(export.columns, good)
-    alone = judge_source(shape, limits, present=present, now_unix_s=now)
-    _refuse_held(run, ledger, (*_checksum(run, export), *alone, *beside))
-
-
-def _times(run: Run, ledger: Ledger) -> tuple[int, int, tuple[Baseline, ...]]:
-    """
-    Give when the export was true, what time it is, and the good runs that both are held against.
-
-    All of it by this machine's clock. Where the export seems too old or too new by that, CometChat is asked for the time,
-    and all of it is by its clock.
-    """
-    now, good = int(run.world.now().timestamp()), window(run.state.baselines())
-    moment = ledger.moment or Moment(now, now)
-    then = moment.as_of_unix_s
-    ahead, *behind = judge_clocks(then, good, now_unix_s=now)
-    if not (ahead.is_held and moment.is_given) and not any(verdict.is_held for verdict in behind):
-        return then, now, good
-    with suppress(DirectoryError):
-        run.directory(()).roles()
-    if run.skew is None:
-        return then, now, good
-    off = round(run.skew.ahead_s)
-    return then if moment.is_given else then - off, now - off, _past(good, now - off)
-
-
-def _past(good: tuple[Baseline, ...], now_unix_s: int) -> tuple[Baseline, ...]:
-    """Take the time off good runs that are of times to come: the clock of their night was wrong."""
-    latest = now_unix_s + CLOCK_SLACK_S
-    return tuple(
-        msgspec.structs.replace(one, as_of_unix_s=None)
-        if one.as_of_unix_s is not None and one.as_of_unix_s > latest
-        else one
-        for one in good
-    )
+    ledger.notes += _column_note(export.columns, times.good)
+    _refuse_held(run, ledger, verdicts)
 
 
 def check_roles(run: Run, ledger: Ledger, desired: Desired | Parted, known: frozenset[str]) -> Desired | Parted:

@@ -161,6 +161,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
     expect_rows: int | None = None,
     require_state: bool = False,
     since: str | None = None,
+    accept_age: bool = False,
 ) -> Result:
     """
     Make the changes: exactly the plan of the run `run_id` (or a path to one); without it, plan and apply in one go.
@@ -177,6 +178,7 @@ def apply(  # noqa: PLR0913 - the flags of the command
         require_state=require_state,
         since=since,
         yes=True,
+        accept_age=accept_age,
     )
     given = _settings(config, settings, environ)
     stage = Stage(Step.PLANNING)

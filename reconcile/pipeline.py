@@ -14,16 +14,15 @@ import msgspec
 import structlog
 
 from reconcile.applying import Applier, Hands, Mode, Numbers
-from reconcile.core.freshness import Freshness
 from reconcile.core.left import left_alone_notes
 from reconcile.core.outcome import Settled
-from reconcile.core.plan import Change, PlanHeader, PlanSource
+from reconcile.core.plan import Change, PlanHeader
 from reconcile.core.report import Report
 from reconcile.core.review import Declared
 from reconcile.core.scope import Scope
-from reconcile.core.skew import Moment, by_service, doubt_of
+from reconcile.core.skew import doubt_of
+from reconcile.dating import freshness_of_plan
 from reconcile.errors import Declined, Interrupted, PlanError, ReviewNeeded
-from reconcile.intake import freshness, iso, unix_of
 from reconcile.ledger import Ledger
 from reconcile.planning import (
     DECLARED,
@@ -232,7 +231,7 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         ours=run.state.own_deactivations(),
         wakes=policy.deactivated == "reactivate",
         stuck=run.state.stuck(),
-        freshness=_freshness(run, made.header.source),
+        freshness=freshness_of_plan(run, made.header.source),
         leaves_newer=policy.newer == "skip",
         limit=run.options.limit,
         unknown=made.header.unknown,
@@ -249,15 +248,6 @@ def _mode(run: Run, made: PlanFile, *, exact: bool) -> Mode:
         if policy.overwrite_hidden_metadata or made.header.undoes
         else frozenset({"tags"}),
     )
-
-
-def _freshness(run: Run, source: PlanSource) -> Freshness:
-    if source.as_of is None or source.earliest is not None:
-        return freshness(run, source.as_of, source.earliest)
-    # An older version made the plan, or no answer told the time then: it is by this machine's clock.
-    given, now = bool(run.settings.source.as_of), run.world.now().timestamp()
-    dated = by_service(Moment(unix_of(source.as_of), now, is_given=given), run.skew)
-    return freshness(run, iso(dated.as_of_unix_s), iso(dated.earliest_unix_s))
 
 
 def _clock_doubt(run: Run, header: PlanHeader) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cometchat import test_verdicts, test_wire
-from tests.e2e import test_outages, test_settled, test_switches, weather
+from tests.core import test_skew
+from tests.e2e import test_age, test_clock, test_outages, test_settled, test_switches, weather
 from tests.e2e.profiles import PROFILES
 from tests.kills import test_truth
 from tests.security import test_files, test_formulas, test_key, test_page, test_paths, test_redirects, test_tls
@@ -66,6 +67,16 @@ WRITTEN_OUT: dict[str, list[int]] = {
         times(test_truth.test_few_descriptors_are_told_as_what_they_are),
         times(test_truth.test_closed_streams_end_nothing),
         times(test_truth.test_a_reader_that_sleeps_holds_up_nothing),
+    ],
+    "Clock": [
+        times(test_clock.test_who_signs_up_during_the_run_is_never_switched_off),
+        times(test_clock.test_a_change_is_newer_by_cometchats_clock),
+        times(test_skew.test_one_answer_from_a_cache_does_not_count),
+    ],
+    "Age": [
+        times(test_age.test_a_day_is_the_usual_limit),
+        times(test_age.test_the_limit_is_that_of_today),
+        times(test_age.test_a_run_of_an_older_version_counts_from_its_end_or_its_start),
     ],
     "Switches": [times(test_switches.test_each_answer_to_an_open_question)],
     "S1": [

@@ -23,8 +23,9 @@ from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
 from reconcile.core.scope import Scope, narrowed
 from reconcile.core.skew import doubt_of
+from reconcile.dating import date_by_service, freshness, unix_of
 from reconcile.fetch import NOTHING, Fetched, fetch
-from reconcile.intake import believe, check_roles, date_by_service, freshness, note, read, unix_of
+from reconcile.intake import believe, check_roles, note, read
 from reconcile.ledger import Ledger
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.walked import Walked

@@ -225,6 +225,21 @@ def test_a_wrong_content_type_leaves_the_body(api: httpx.Client, sandbox: Sandbo
     assert (answer.headers["content-type"], answer.json()["data"][0]["role"]) == ("text/plain", "default")
 
 
+def test_a_wrong_date_is_off_the_clock_or_as_it_is_written_or_none(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    The answer is the same otherwise.
+    """
+    dates = []
+    sandbox.set_clock(1_700_000_000)
+    for fault in ({}, {"date": "soon"}, {"off_s": -3600.0}):
+        sandbox.fault("wrong_date", times=1, **fault)
+        answer = api.get("/users")
+        assert answer.status_code == 200
+        dates.append(answer.headers.get("date"))
+
+    assert dates == [None, "soon", "Tue, 14 Nov 2023 21:13:20 GMT"]
+
+
 def test_a_huge_body_is_valid_and_huge(api: httpx.Client, sandbox: Sandbox) -> None:
     """
     The JSON is the same, with megabytes of white space.
