@@ -45,11 +45,11 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     Raises: whatever is a bug, after it was reported like everything else.
     """
     ledger = Ledger()
-    ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
     ended_by: ReconcileError | None = None
     bug: Exception | None = None
     try:
         with run.interrupts.breaking():
+            ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
             body(ledger)
     except ReconcileError as error:
         ended_by = _named(run, error)
