@@ -47,11 +47,11 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     Raises: whatever is a bug, after it was reported like everything else.
     """
     ledger = Ledger()
-    ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
     ended_by: ReconcileError | None = None
     bug: Exception | None = None
     try:
         with run.interrupts.breaking():
+            ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
             body(ledger)
     except Exception as error:  # noqa: BLE001 - a bug is reported, and raised again
         ended_by = too_few(error) or (_named(run, error) if isinstance(error, ReconcileError) else None)
