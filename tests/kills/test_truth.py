@@ -101,6 +101,23 @@ def test_a_state_file_that_is_lost_before_the_first_write_is_exit_2(scene: Scene
     assert "nothing was written" in _report(folder)["headline"]
 
 
+def test_a_plan_that_is_cut_during_the_run_leaves_the_counts_of_what_was_done(scene: Scene) -> None:
+    """The rest of the plan cannot be known, so the sums do not add up: exit 1, and not a bug."""
+    folder, argv = scene.set_up("apply")
+
+    def cut() -> None:
+        os.truncate(folder / "runs" / newest(folder) / "plan.jsonl.gz", 0)
+
+    with scene.at_request(5, cut, answered=True, call=PUT):
+        code, err = scene.run(folder, *argv)
+    report = _report(folder)
+
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert report["verdict"] == "inconsistent"
+    assert report["outcomes"]["applied"] == sum(scene._writes().values())
+
+
 def test_no_other_program_can_lock_the_state_file_during_a_run(scene: Scene) -> None:
     """Once its lock made the run count changes that it had sent as not attempted."""
     folder, argv = scene.set_up("apply")
