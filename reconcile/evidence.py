@@ -48,13 +48,18 @@ class Evidence:
     wrote: int = 0
 
     def recall(self, run: Run) -> None:
-        """Take in what earlier starts of this run did and told: no report of it may say less."""
-        self.wrote = run.state.intents(run.id)
+        """
+        Take in what earlier starts of this run did and told: no report of it may say less.
+
+        Raises: StateError; what the files of the run tell is known then.
+        """
+        with suppress(OSError):
+            self.earlier = _report(run.folder.file("report.json").read_text("utf-8"))
+        self.wrote = ((self.earlier and self.earlier.outcomes) or {}).get(Outcome.APPLIED, 0)
+        self.earlier = _report(run.state.report_of(run.id)) or self.earlier
+        self.wrote = max(self.wrote, run.state.intents(run.id))
         for seq, settled in run.state.outcomes(run.id):
             self.known.note(seq, settled.outcome)
-        with suppress(msgspec.DecodeError):
-            text = run.state.report_of(run.id)
-            self.earlier = msgspec.json.decode(text, type=Report) if text else None
 
     def writes(self, run: Run) -> int:
         """Give how many writes this run recorded or sent, whichever is more: it never is less than what was written."""
@@ -78,6 +83,14 @@ class Evidence:
         except StateError:
             return self.known.tally(), 0
         return tally, lost
+
+
+def _report(text: str) -> Report | None:
+    """Read a report of any version; one that this version does not understand says nothing."""
+    try:
+        return msgspec.json.decode(text, type=Report) if text else None
+    except msgspec.DecodeError:
+        return None
 
 
 def missing(tally: Counter[str], lost: int, *, is_whole: bool) -> tuple[str, ...]:

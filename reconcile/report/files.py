@@ -3,6 +3,7 @@
 import io
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -59,9 +60,14 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
     """
     formats = frozenset(run.settings.run.formats)
     run.folder.release()
+    with suppress(OSError):
+        # Where somebody removed it during the run; a run directory that is gone is not made anew.
+        run.folder.path.mkdir(mode=0o700)
     try:
         told = Told(report, _changes_of(run, ledger, report), ledger.quarantined, past_points(run.state, run.id))
-        render(run.folder, told.redacted(Redactor(run.state.salt())) if report.redacted else told, formats)
+        kept = _kept_rows(run.folder, ledger, report)
+        told = told.redacted(Redactor(run.state.salt())) if report.redacted else told
+        render(run.folder, msgspec.structs.replace(told, quarantined=kept) if kept else told, formats)
     except StateError as error:
         log.error("report.not_written", message=error.message)
         code = ExitCode.STOPPED if ledger.evidence.writes(run) else ExitCode.USAGE
@@ -70,6 +76,16 @@ def write_reports(run: Run, ledger: Ledger, report: Report) -> Report:
             report, exit_code=int(report.exit_code or code), error=report.error or problem
         )
     return report
+
+
+def _kept_rows(folder: RunFolder, ledger: Ledger, report: Report) -> Sequence[Quarantined]:
+    """Give the quarantined rows as an earlier start of this run wrote them, where this one has not read the source."""
+    file = folder.file("quarantine.csv")
+    if ledger.quarantined or not report.source.quarantined:
+        return ()
+    with suppress(OSError):
+        return read_quarantine(file.read_bytes())
+    return ()
 
 
 def _changes_of(run: Run, ledger: Ledger, report: Report) -> Iterator[SurveyedChange]:

@@ -38,8 +38,7 @@ class Place:
         with self._lock:
             self._state.check()
             if self._log is None and self._log_path.exists():
-                with suppress(FileNotFoundError):
-                    self._log = _Opened(self._log_path, os.O_RDONLY, _WAL_HEADER)
+                self._log = _opened_log(self._log_path)
             if self._log is not None:
                 self._log.check()
 
@@ -55,6 +54,16 @@ class Place:
                     self._log_path.unlink()
             self._log.close()
         self._state.close()
+
+
+def _opened_log(path: Path) -> "_Opened | None":
+    try:
+        return _Opened(path, os.O_RDONLY, _WAL_HEADER)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        # A link, say: SQLite has opened a file there, and this is another.
+        raise StateError(f"the state file {path} was replaced by another during the run", hint=_HINT) from None
 
 
 class _Opened:

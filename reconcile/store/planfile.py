@@ -196,7 +196,12 @@ class PlanFile:
     def _body(self) -> Iterator[bytes]:
         try:
             with self._lines() as plan:
-                yield from islice(plan, 1, 1 + self.count)
+                left = self.count
+                for line in islice(plan, 1, 1 + left):
+                    left -= 1
+                    yield line
+            if left:
+                raise EOFError(f"{left} changes are missing")
         except (OSError, EOFError, zlib.error) as error:
             raise StateError(
                 f"the plan {self.path} was cut or overwritten during the run: {error}",

@@ -101,6 +101,23 @@ def test_a_state_file_that_is_lost_before_the_first_write_is_exit_2(scene: Scene
     assert "nothing was written" in _report(folder)["headline"]
 
 
+def test_a_plan_that_is_cut_during_the_run_leaves_the_counts_of_what_was_done(scene: Scene) -> None:
+    """The rest of the plan cannot be known, so the sums do not add up: exit 1, and not a bug."""
+    folder, argv = scene.set_up("apply")
+
+    def cut() -> None:
+        os.truncate(folder / "runs" / newest(folder) / "plan.jsonl.gz", 0)
+
+    with scene.at_request(5, cut, answered=True, call=PUT):
+        code, err = scene.run(folder, *argv)
+    report = _report(folder)
+
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert report["verdict"] == "inconsistent"
+    assert report["outcomes"]["applied"] == sum(scene._writes().values())
+
+
 def test_no_other_program_can_lock_the_state_file_during_a_run(scene: Scene) -> None:
     """Once its lock made the run count changes that it had sent as not attempted."""
     folder, argv = scene.set_up("apply")
@@ -139,11 +156,14 @@ def test_outcomes_that_the_state_file_lacks_make_the_report_inconsistent(scene: 
 
 
 def test_a_resume_that_is_refused_keeps_the_report_of_its_run(scene: Scene) -> None:
-    """The key was revoked half-way: the outcomes, the findings and changes.csv stay; only the end is new."""
+    """The key was revoked half-way: the outcomes, the findings and the tables stay; only the end is new."""
     folder, argv = scene.set_up("apply")
+    with (folder / "users.csv").open("a", encoding="utf-8") as export:
+        export.write("no uid,Nobody,,,,\n")
     scene.sandbox.fault("status", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", method="PUT", nth=5)
     first, _ = scene.run(folder, *argv)
     before, changes = _report(folder), _outcomes(folder)
+    rows = (folder / "runs" / newest(folder) / "quarantine.csv").read_bytes()
     scene.sandbox.clear_faults()
     scene.sandbox.fault("status", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND")
     again, err = scene.run(folder, *RESUME)
@@ -155,6 +175,33 @@ def test_a_resume_that_is_refused_keeps_the_report_of_its_run(scene: Scene) -> N
         assert after[part] == before[part], part
     assert _outcomes(folder) == changes
     assert after["headline"] == before["headline"]
+    assert before["source"]["quarantined"] == 1
+    assert (folder / "runs" / newest(folder) / "quarantine.csv").read_bytes() == rows
+
+
+def test_a_resume_whose_state_file_cannot_be_read_keeps_the_report_of_its_run(scene: Scene) -> None:
+    """It is refused before it is a run again, so nothing of its folder is touched."""
+    folder, argv = scene.set_up("apply")
+    scene.sandbox.fault("status", code=401, error="AUTH_ERR_APIKEY_NOT_FOUND", method="PUT", nth=5)
+    scene.run(folder, *argv)
+    scene.sandbox.clear_faults()
+    before, run_id = _report(folder), newest(folder)
+    _overwrite(folder / "runs")
+    code, err = scene.run(folder, *RESUME)
+
+    assert code == 2, err
+    assert _report(folder) == before
+    assert newest(folder) == run_id
+
+
+def test_a_folder_that_is_removed_during_the_run_gets_its_report_all_the_same(scene: Scene) -> None:
+    """The state file stands, so the run goes on to its end."""
+    folder, argv = scene.set_up("apply")
+    with scene.at_request(5, lambda: shutil.rmtree(folder / "runs" / newest(folder)), answered=True, call=PUT):
+        code, err = scene.run(folder, *argv)
+
+    assert code == 0, err
+    assert scene.see(folder).outcomes["not_attempted"] == 0
 
 
 def test_a_resume_without_its_plan_keeps_the_outcomes_of_its_run(scene: Scene) -> None:
