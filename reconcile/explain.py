@@ -18,6 +18,7 @@ from reconcile.core.findings import Findings
 from reconcile.core.frame import Desired, desire, frame_of, with_roles
 from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
+from reconcile.core.sticking import tried_words, waiting
 from reconcile.core.trace import Explanation, are_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading
@@ -45,10 +46,12 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         directory = Directory(client, desired.fields, workers=1)
         desired = with_roles(desired, directory.roles() | settings.creatable_roles)
         user = directory.find(uid) if fold_uid(uid) else None
-    findings, stuck = _compare(export, desired, user, state, settings.policy.protect)
+    tried = [one for one in state.tried() if one.uid == uid]
+    findings, stuck = _compare(export, desired, user, state, settings.policy.protect, waiting(tried, now))
     ours = state.own_deactivations()
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours))
-    why = tuple(_why(settings, desired, user, findings, stuck))
+    why = tuple(_why(settings, desired, user, findings))
+    why += tuple(map(tried_words, (one for one in tried if (one.uid, one.field) in stuck)))
     if len(findings.deactivated_rows) and uid not in ours:
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -81,14 +84,19 @@ def _uid_of(desired: Desired, wanted: str) -> str:
 
 
 def _compare(
-    export: Export, desired: Desired, user: DirectoryUser | None, state: StateReader, protect: tuple[str, ...]
-) -> tuple[Findings, int]:
+    export: Export,
+    desired: Desired,
+    user: DirectoryUser | None,
+    state: StateReader,
+    protect: tuple[str, ...],
+    stuck: frozenset[tuple[str, str, str]],
+) -> tuple[Findings, tuple[tuple[str, str], ...]]:
     freshness = Freshness(export.as_of_unix_s, state.own_writes(export.as_of_unix_s))
     comparison = Comparison(desired, protect=protect, freshness=freshness, forgotten=state.forgotten)
     if user is not None:
         comparison.see(actual_table([user], desired.fields))
     comparison.settle_unseen()
-    return without_stuck(comparison.close(whole=True), state.stuck())
+    return without_stuck(comparison.close(whole=True), stuck)
 
 
 def _why(
@@ -96,7 +104,6 @@ def _why(
     desired: Desired,
     user: DirectoryUser | None,
     findings: Findings,
-    stuck: int,
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
@@ -114,5 +121,3 @@ def _why(
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"
     if len(findings.deactivated_rows):
         yield f"it is deactivated, and policy.deactivated is {settings.policy.deactivated} (what our own runs did)"
-    if stuck:
-        yield f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"

@@ -27,6 +27,7 @@ from reconcile.core.report import (
     headline,
     verdict_of,
 )
+from reconcile.core.sticking import REMEDY, Known, known_words
 from reconcile.core.users import Situation
 from reconcile.errors import ExitCode, ReconcileError
 from reconcile.logs import redact
@@ -59,6 +60,8 @@ class Ledger:
     planned_with: int | None = None  # requests until the plan was begun to be carried out
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
+    uncompared: frozenset[str] = frozenset()  # fields that were not compared or not written: no answer shows them
     unmanaged_users: tuple[str, ...] = ()
 
     def note_source(
@@ -86,6 +89,13 @@ class Ledger:
             unknown=counts[Situation.UNKNOWN],
             unmanaged=found.counts.unmanaged,
             shielded=found.counts.shielded,
+        )
+
+    def note_known(self, known: Known) -> None:
+        """Take in the known differences that are counted and not tried."""
+        self.known = known
+        self.drift = msgspec.structs.replace(
+            self.drift, known_differences=known.users, known_values=len(known.pairs)
         )
 
     def note_plan(self, plan: PlanFile) -> None:
@@ -141,7 +151,15 @@ class Ledger:
             finished_at=run.world.now().isoformat(timespec="seconds"),
             exit_code=int(code),
             verdict=verdict,
-            headline=headline(verdict, self.plan_counts, outcomes, laws[0] if laws else "", part=self.source.part),
+            headline=headline(
+                verdict,
+                self.plan_counts,
+                outcomes,
+                laws[0] if laws else "",
+                part=self.source.part,
+                drift=self.drift,
+                uncompared=self.uncompared,
+            ),
             source=self.source,
             directory=self.directory,
             drift=self.drift,
@@ -182,6 +200,9 @@ class Ledger:
             unknown = run.state.newly(run.id)
             words = ", ".join(f"{number} {name} ({unknown.get(name, 0)} new)" for name, number in trouble.items())
             yield f"{words}: see {run.folder.file('changes.csv')}"
+            yield from _unstuck(run)
+        if self.known.pairs:
+            yield known_words(self.known, run.id)
         if self.source.quarantined:
             new = "" if self.newly_quarantined is None else f" ({self.newly_quarantined} new)"
             where = run.folder.file("quarantine.csv")
@@ -196,6 +217,16 @@ def _unconfirmed(run: Run) -> Iterator[str]:
     number = run.state.count_unconfirmed(run.id)
     if number:
         yield f"{number} of the changes that count as not attempted were sent and answered; a resume looks at them, and sends none again"
+
+
+def _unstuck(run: Run) -> Iterator[str]:
+    """Say what becomes of the values that CometChat took now and did not keep."""
+    number = run.state.count_unstuck(run.id)
+    if number:
+        yield (
+            f"{number} of the rejected changes did not stick: CometChat took the value and did not keep it; {REMEDY}; it is "
+            f"tried again after 1, 3 and 7 days and then every 7; to try now: reconcile retry {run.id}"
+        )
 
 
 def _flapping(run: Run) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -54,10 +54,16 @@ class Applier:
         self._upserter = Upserter(hands, mode, self._confirmations.may_wait)
         self._switch = Switch(hands, mode)
         self._uncompared: frozenset[str] = frozenset()
+        self._known = frozenset((uid, field) for uid, field, _ in mode.stuck)
         self._lock = threading.Lock()
         self._rejections: tuple[str, int] = ("", 0)
         self.tally: Counter[str] = Counter()
         self.unwritten: frozenset[str] = frozenset()  # the groups that changes went without: no answer shows them
+
+    @property
+    def uncompared(self) -> frozenset[str]:
+        """The managed fields that no answer shows, as far as this run found out."""
+        return self._uncompared
 
     def run(self) -> None:
         """
@@ -280,15 +286,27 @@ class Applier:
         self._hands.state.settle(self._hands.run_id, change, settled)
         log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
         self._on_settled(change, settled)
-        if settled.detail.startswith(DID_NOT_STICK):
-            named = settled.detail.partition(": ")[2].split(", ")
-            values = {name: change.desired.get(name) for name in named}
-            self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
+        unkept = {name: change.desired.get(name) for name in _unkept(settled)}
+        if not self._header.undoes:
+            self._remember(change, settled, unkept)
         with self._lock:
             if settled.detail.startswith(UNPROVEN):
                 self.unwritten |= managed_groups(self._uncompared & set(change.fields))
             self.tally[settled.outcome] += 1
-            self._note_rejection(settled)
+            # That a value is still not kept, which was not kept earlier, is no sign of a new trouble.
+            if not unkept or any(
+                (change.uid, name, text or "") not in self._mode.stuck for name, text in unkept.items()
+            ):
+                self._note_rejection(settled)
+
+    def _remember(self, change: Change, settled: Settled, unkept: Mapping[str, str | None]) -> None:
+        """Keep which values CometChat did not keep, and drop those that it keeps now."""
+        state = self._hands.state
+        state.never_sticks(self._hands.run_id, change.uid, unkept)
+        is_seen = settled.outcome is Outcome.ALREADY or (settled.outcome is Outcome.APPLIED and not settled.detail)
+        if is_seen:
+            pairs = ((change.uid, name) for name in change.fields)
+            state.no_longer_stuck([pair for pair in pairs if pair in self._known])
 
     def _note_rejection(self, settled: Settled) -> None:
         if settled.outcome in {Outcome.APPLIED, Outcome.ALREADY}:
@@ -315,6 +333,12 @@ def _after(terms: Terms, settled: Settled | None) -> Terms:
     if settled is None or settled.outcome is not Outcome.APPLIED or settled.fingerprint is None:
         return terms
     return replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
+
+
+def _unkept(settled: Settled) -> list[str]:
+    """Give the fields whose values CometChat took and did not keep."""
+    is_unkept = settled.detail.startswith(DID_NOT_STICK)
+    return settled.detail.partition(": ")[2].split(", ") if is_unkept else []
 
 
 def _fills(change: Change, fields: frozenset[str]) -> bool:

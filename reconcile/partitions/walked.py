@@ -132,9 +132,8 @@ class Walked:
     def conclude(self, *, whole: bool, hidden: frozenset[str], decided: Decided) -> tuple["Gathered", Found]:
         """Close every partition, and give the differences and the numbers of all."""
         self._split.flush()
-        ours, stuck = (
-            by_partition(uids, len(self._parts)) for uids in (decided.ours, {uid for uid, _, _ in decided.stuck})
-        )
+        tried = {uid for uid, _, _ in decided.stuck | decided.known}
+        ours, stuck = (by_partition(uids, len(self._parts)) for uids in (decided.ours, tried))
         calls = [
             (self._told(part), Closing(whole, hidden, self._misses, _own(decided, part.number, ours, stuck)))
             for part in self._parts
@@ -238,4 +237,5 @@ def _own(decided: Decided, number: int, ours: dict[int, list[str]], stuck: dict[
         decided.policy,
         frozenset(ours.get(number, ())),
         frozenset(entry for entry in decided.stuck if entry[0] in uids),
+        known=frozenset(entry for entry in decided.known if entry[0] in uids),
     )

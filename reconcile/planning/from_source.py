@@ -20,11 +20,13 @@ from reconcile.core.left import banned_notes, forgotten_notes, protection_notes
 from reconcile.core.newer import newer_cautions, newer_notes
 from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
+from reconcile.core.sticking import Tried, waiting
 from reconcile.fetch import NOTHING, Fetched, fetch
 from reconcile.intake import believe, check_roles, freshness, note, read
 from reconcile.ledger import Ledger
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.walked import Walked
+from reconcile.planning.known import settle_known
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
 from reconcile.run import Run
 from reconcile.store.planfile import PlanFile
@@ -57,8 +59,8 @@ def make_plan(run: Run, ledger: Ledger, desired: Desired | Parted) -> PlanFile:
 
 
 def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) -> PlanFile:
-    """The same for the users of a run that were rejected, skipped or failed."""
-    uids = run.state.troubled(target)
+    """The same for the users of a run that were rejected, skipped or failed, or whose known differences it counted."""
+    uids = run.state.troubled(target) | {uid for uid, _ in run.state.counted(target)}
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
     # What a few users measure is no measure for the next whole run.
     ledger.baseline = None
@@ -104,17 +106,18 @@ def _compare(
     hidden = _fields_of(desired, fetched.hidden) | uncompared
     # Of the few users of a retry each was looked at, so those outside the source are known too.
     whole = (fetched.is_whole or only is not None) and not is_part
-    decided = _decided(run, forgives=only is None)
+    tried = run.state.tried()
+    decided = _decided(run, tried, waits=only is None)
     differences: Differences
     if isinstance(comparison, Walked):
         differences, found = comparison.conclude(whole=whole, hidden=hidden, decided=decided)
     else:
-        differences, found = conclude(comparison.close(whole=whole, hidden=hidden), decided)
-    if found.stuck:
-        ledger.notes.append(
-            f"{found.stuck} values were taken by CometChat earlier and did not stick; they are not planned"
-        )
+        differences, found = conclude(comparison.close(whole=whole, hidden=hidden, known=decided.known), decided)
+    compared = tuple(name for name in desired.fields if name not in uncompared)
+    known = settle_known(run, ledger, directory, found, tried, fields=compared, only=only is not None)
     ledger.note_findings(found, sum(run.gate.sent.values()), fetched.way)
+    ledger.note_known(known)
+    ledger.uncompared |= uncompared
     ledger.notes += fetched.notes(uncompared)
     updates = run.settings.policy.for_plan.update_newer
     ledger.notes += forgotten_notes(found)
@@ -143,13 +146,16 @@ def _comparison(
     )
 
 
-def _decided(run: Run, *, forgives: bool) -> Decided:
-    """Say what becomes a change; where `forgives`, not what CometChat took earlier and did not keep."""
+def _decided(run: Run, tried: Collection[Tried], *, waits: bool) -> Decided:
+    """Say what becomes a change; where it `waits`, not what CometChat did not keep and what is not tried again yet."""
     policy = run.settings.policy.for_plan
     # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
     asked = GuardClass.REACTIVATE_FOREIGN in run.options.release
     policy = msgspec.structs.replace(policy, reactivate_foreign=asked)
-    return Decided(policy, run.state.own_deactivations(), run.state.stuck() if forgives else frozenset())
+    stuck = waiting(tried, run.world.now().timestamp()) if waits else frozenset()
+    return Decided(
+        policy, run.state.own_deactivations(), stuck, known=frozenset((t.uid, t.field, t.value) for t in tried)
+    )
 
 
 def _expected(run: Run, desired: Desired | Parted, only: Collection[str] | None) -> int | None:

@@ -9,6 +9,7 @@ from reconcile.core.report import SourceCounts
 from reconcile.core.review import refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
+from reconcile.planning.known import recall_known
 from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.run import Run
 from reconcile.settings import seconds_of
@@ -62,4 +63,5 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
         changed_by=None if source.since is None else run.settings.source.since.column,
     )
     ledger.note_plan(own)
+    recall_known(run, ledger, own.header.run_id)
     return own

@@ -38,7 +38,7 @@ def erase(path: Path, uid: str, salt: str, at: str) -> int:
             connection.execute("BEGIN IMMEDIATE")
             count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,)).rowcount  # noqa: S608 - ours
-                for table in ("intents", "outcomes", "answered", "never_sticks")
+                for table in ("intents", "outcomes", "answered", "never_sticks", "tries", "known_differences")
             )
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
             connection.execute("UPDATE runs SET settings = unnamed(settings)")

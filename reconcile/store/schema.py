@@ -32,12 +32,20 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 """
 
 # Made where they are missing; a version that does not know them works without: `answered` (it looks at the same users
-# one by one) and `intent_times` (when an intent was recorded, unix seconds of this machine's clock).
+# one by one), `intent_times` (when an intent was recorded, unix seconds of this machine's clock), `tries` (how often a value
+# of `never_sticks` was tried, and the unix seconds of the last try) and `known_differences` (those that a run only counted).
 ADDED = """
 CREATE TABLE IF NOT EXISTS answered (
     run_id TEXT NOT NULL, uid TEXT NOT NULL, seq INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, uid, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intent_times (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tries (
+    uid TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, tries INTEGER NOT NULL, tried_at INTEGER NOT NULL,
+    PRIMARY KEY (uid, field)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known_differences (
+    run_id TEXT NOT NULL, uid TEXT NOT NULL, field TEXT NOT NULL, PRIMARY KEY (run_id, uid, field)
 ) WITHOUT ROWID;
 """

@@ -82,7 +82,9 @@ def draw(dice: Random, size: int) -> World:
         looks,
         frozenset(tombstone(uid, SECRET) for uid in gone),
         dict.fromkeys(dice.sample(uids, size // 5), 250),
-        Decided(policy, ours, stuck),
+        Decided(
+            policy, ours, stuck, known=stuck | {(uid, "avatar", "") for uid in [*uids[::3], "other-1", "nobody"]}
+        ),
     )
 
 
@@ -134,7 +136,9 @@ def whole(world: World) -> "Outcome":
         forgotten=lambda uids: forgotten_among(uids, SECRET, world.tombstones),
     )
     hints = _tell(world, comparison)
-    findings, found = conclude(comparison.close(whole=True, hidden=frozenset({"tags"})), world.decided)
+    findings, found = conclude(
+        comparison.close(whole=True, hidden=frozenset({"tags"}), known=world.decided.known), world.decided
+    )
     changes = [
         encode_change(change) for change in list_changes(findings, world.decided.policy, world.decided.ours)
     ]
