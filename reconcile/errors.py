@@ -61,7 +61,10 @@ class ExitCode(IntEnum):
     BUG = 1, "a bug in reconcile, or a report that does not add up"
     USAGE = 2, "usage, settings or state: every problem at once, each with its remedy; nothing was written"
     DRIFT = 3, "plan --check found a change to make; nothing was written"
-    INCOMPLETE = 4, "finished, but some changes were rejected, skipped or failed, or some users are unknown"
+    INCOMPLETE = (
+        4,
+        "finished, but some changes were rejected, skipped or failed, or some users are unknown or known to differ",
+    )
     HELD = 5, "finished, but a guard held changes back, or a plan has to be reviewed first"
     SOURCE = 6, "the source cannot be read or trusted; nothing was written"
     UNREACHABLE = 7, "CometChat cannot be reached or refuses us; nothing was written"

@@ -20,6 +20,7 @@ from reconcile.core.freshness import Freshness
 from reconcile.core.guards import GuardClass
 from reconcile.core.scope import Scope
 from reconcile.core.skew import Dated, by_service
+from reconcile.core.sticking import tried_words, waiting
 from reconcile.core.trace import Explanation, are_of, trace
 from reconcile.core.users import DirectoryUser, as_record, fold_uid
 from reconcile.run import World, reading
@@ -53,13 +54,15 @@ def explain(settings: Settings, world: World, wanted: str) -> Explanation:
         skew = client.skew()
     user = seen and seen.user
     dated = by_service(moment_of(settings.source, export, now), skew)
-    findings, stuck = _compare(dated, desired, user, unseen, state, settings.policy)
+    tried = [one for one in state.tried() if one.uid == uid]
+    findings, stuck = _compare(dated, desired, user, unseen, state, settings.policy, waiting(tried, now))
     ours = state.own_deactivations()
     scope, problems = scope_of(state, settings.run_dir) if settings.policy.asks_scope else (None, [])
     changes = tuple(list_changes(findings, settings.policy.for_plan, ours, scope))
     problems = problems if findings.counts.unmanaged else []
-    why = (*_why(settings, desired, user, findings, stuck), *_out_of_scope(findings, scope), *problems)
+    why = (*_why(settings, desired, user, findings), *_out_of_scope(findings, scope), *problems)
     why += tuple(f"CometChat did not show its {group}, which is not compared and not written" for group in unseen)
+    why += tuple(map(tried_words, (one for one in tried if (one.uid, one.field) in stuck)))
     if not own_rows(findings.deactivated_rows, ours).all():
         why = (*why, f"another hand deactivated it: a policy alone does not bring it back ({_BY_HAND})")
     return Explanation(
@@ -104,7 +107,8 @@ def _compare(
     unseen: tuple[str, ...],
     state: StateReader,
     policy: Policy,
-) -> tuple[Findings, int]:
+    stuck: frozenset[tuple[str, str, str]],
+) -> tuple[Findings, tuple[tuple[str, str], ...]]:
     first = dated.earliest_unix_s
     freshness = Freshness(dated.as_of_unix_s, state.own_writes(first), first)
     comparison = Comparison(
@@ -118,7 +122,7 @@ def _compare(
         known = managed_groups(desired.fields).difference(unseen)
         comparison.see(actual_table([user], desired.fields, [known]))
     comparison.settle_unseen()
-    return without_stuck(comparison.close(whole=True), state.stuck())
+    return without_stuck(comparison.close(whole=True), stuck)
 
 
 def _out_of_scope(findings: Findings, scope: Scope | None) -> Iterator[str]:
@@ -134,7 +138,6 @@ def _why(
     desired: Desired,
     user: DirectoryUser | None,
     findings: Findings,
-    stuck: int,
 ) -> Iterator[str]:
     if not len(desired.users):
         yield "the source has no valid row for it" if desired.quarantined else "the source does not have it"
@@ -157,5 +160,3 @@ def _why(
         yield f"it changed in CometChat after the export was made, and policy.newer is {settings.policy.newer}"
     if len(findings.deactivated_rows):
         yield f"it is deactivated, and policy.deactivated is {settings.policy.deactivated} (what our own runs did)"
-    if stuck:
-        yield f"{stuck} values were taken by CometChat earlier and did not stick; they are not planned"

@@ -28,6 +28,7 @@ from reconcile.core.report import (
     verdict_of,
 )
 from reconcile.core.skew import Moment, doubt_of
+from reconcile.core.sticking import REMEDY, Known, known_words
 from reconcile.core.users import Situation
 from reconcile.errors import ExitCode, ReconcileError, StateError
 from reconcile.evidence import Evidence, asked, missing
@@ -66,6 +67,8 @@ class Ledger:
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     metadata_caution: str = ""  # what the question before the first write says of metadata that others keep
+    known: Known = field(default_factory=Known)
+    uncompared: frozenset[str] = frozenset()  # fields that were not compared or not written: no answer shows them
     unmanaged_users: tuple[str, ...] = ()
     moment: Moment | None = None  # when the export was true, as it was read
     earliest: str | None = None  # the earliest that it can have been, ISO 8601
@@ -96,6 +99,13 @@ class Ledger:
             unmanaged=found.counts.unmanaged,
             shielded=found.counts.shielded,
             unmanaged_out_of_scope=found.out_of_scope,
+        )
+
+    def note_known(self, known: Known) -> None:
+        """Take in the known differences that are counted and not tried."""
+        self.known = known
+        self.drift = msgspec.structs.replace(
+            self.drift, known_differences=known.users, known_values=len(known.pairs)
         )
 
     def note_plan(self, plan: PlanFile) -> None:
@@ -135,9 +145,6 @@ class Ledger:
             is_canary=is_canary,
             is_held=bool(self.plan_counts.held),
         )
-        line = headline(
-            verdict, self.plan_counts, outcomes, laws[0] if laws else "", part=self.source.part, writes=writes
-        )
         return Report(
             run_id=run.id,
             command=run.command,
@@ -146,7 +153,16 @@ class Ledger:
             finished_at=run.world.now().isoformat(timespec="seconds"),
             exit_code=int(code),
             verdict=verdict,
-            headline=line,
+            headline=headline(
+                verdict,
+                self.plan_counts,
+                outcomes,
+                laws[0] if laws else "",
+                part=self.source.part,
+                writes=writes,
+                drift=self.drift,
+                uncompared=self.uncompared,
+            ),
             source=self.source,
             directory=self.directory,
             drift=self.drift,
@@ -236,6 +252,9 @@ class Ledger:
             unknown: dict[str, int] = asked(lambda: run.state.newly(run.id), {})
             words = ", ".join(f"{number} {name} ({unknown.get(name, 0)} new)" for name, number in trouble.items())
             yield f"{words}: see {run.folder.file('changes.csv')}"
+            yield from _unstuck(run)
+        if self.known.pairs:
+            yield known_words(self.known, run.id)
         if self.source.quarantined:
             new = "" if self.newly_quarantined is None else f" ({self.newly_quarantined} new)"
             where = run.folder.file("quarantine.csv")
@@ -258,6 +277,16 @@ def _unconfirmed(run: Run) -> Iterator[str]:
     unclear = asked(lambda: run.state.count_left_open(run.id), 0) - number
     if unclear > 0:
         yield f"{unclear} of the changes that count as not attempted may have been sent; a resume looks at them first"
+
+
+def _unstuck(run: Run) -> Iterator[str]:
+    """Say what becomes of the values that CometChat took now and did not keep."""
+    number = run.state.count_unstuck(run.id)
+    if number:
+        yield (
+            f"{number} of the rejected changes did not stick: CometChat took the value and did not keep it; {REMEDY}; it is "
+            f"tried again after 1, 3 and 7 days and then every 7; to try now: reconcile retry {run.id}"
+        )
 
 
 def _flapping(run: Run) -> Iterator[str]:

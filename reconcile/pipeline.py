@@ -212,6 +212,7 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
         try:
             applier.run()
         finally:
+            ledger.uncompared |= applier.uncompared
             if applier.unwritten:
                 names = ", ".join(sorted(applier.unwritten))
                 ledger.notes.append(f"not written, because no answer of CometChat shows it: {names}")

@@ -7,7 +7,8 @@ import structlog
 
 from reconcile import __version__
 from reconcile.core.plan import PlanHeader
-from reconcile.core.report import Report
+from reconcile.core.report import Report, end_codes
+from reconcile.core.sticking import waiting
 from reconcile.core.watermark import View, Watermark, before, fingerprint, later, view_of
 from reconcile.errors import ExitCode, SettingsError
 from reconcile.run import Run, Step
@@ -27,7 +28,7 @@ def view(run: Run) -> tuple[View, Watermark | None]:
     kept, since = kept_in(run.state), run.settings.source.since
     if run.options.since is None or run.reached.step is not Step.PLANNING:
         return View(), kept
-    app = run.settings.cometchat
+    app, tried = run.settings.cometchat, run.state.tried()
     full_every = timedelta(seconds=seconds_of(since.full_every) or 0)
     try:
         found = view_of(
@@ -37,6 +38,7 @@ def view(run: Run) -> tuple[View, Watermark | None]:
             now=run.world.now(),
             full_every=(full_every, since.full_every),
             overlap=since.step,
+            due=len(tried) - len(waiting(tried, run.world.now().timestamp())),
         )
     except ValueError as error:
         raise SettingsError(f"--since: {error}", hint="write it as the column does, or leave it out") from None
@@ -53,9 +55,14 @@ def check_mark(settings: Settings, mark: str | None) -> None:
 
 
 def advance(run: Run, made: PlanHeader, report: Report) -> None:
-    """Move the watermark to what this run has read, where it left nobody to be brought in step."""
+    """
+    Move the watermark to what this run has read, where it left nobody to be brought in step.
+
+    A value that CometChat takes and does not keep moves it all the same: the state file has it, and it is tried again.
+    """
     source = made.source
     is_done = report.exit_code == ExitCode.DONE and report.verdict in _IN_FULL
+    is_done = is_done or _is_done_but_for_known(report, run.state.count_unstuck(run.id))
     if source.mark is None or not is_done or run.command != "apply" or run.reached.step is not Step.APPLYING:
         return
     settings = fingerprint((made.app_id, made.host), made.settings, __version__)
@@ -68,6 +75,15 @@ def advance(run: Run, made: PlanHeader, report: Report) -> None:
         moved = msgspec.structs.replace(kept, mark=later(source.mark, kept.mark))
     run.state.remember(_WATERMARK, msgspec.json.encode(moved).decode(), run.today())
     log.info("watermark.moved", mark=moved.mark, since=source.since)
+
+
+def _is_done_but_for_known(report: Report, unstuck: int) -> bool:
+    """Whether nothing but known differences, of which this run found `unstuck`, keeps a run from full success."""
+    if report.verdict != "incomplete" or report.error is not None or report.outcomes is None:
+        return False
+    rest = {**report.outcomes, "rejected": report.outcomes["rejected"] - unstuck}
+    others = msgspec.structs.replace(report.drift, known_differences=None)
+    return end_codes(rest, others) is ExitCode.DONE and not rest["not_attempted"]
 
 
 def drop(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -56,12 +56,18 @@ class Applier:
         self._upserter = Upserter(hands, mode, self._confirmations.may_wait)
         self._switch = Switch(hands, mode)
         self._uncompared: frozenset[str] = frozenset()
+        self._known = frozenset((uid, field) for uid, field, _ in mode.stuck)
         self._lock = threading.Lock()
         self._rejections: tuple[str, int] = ("", 0)
         self.tally: Counter[str] = Counter()
         self.unwritten: frozenset[str] = frozenset()  # the groups that changes went without: no answer shows them
         self.withheld = ""  # why users were not deactivated, where the clocks did not allow it
         self.left_alone: Counter[str] = Counter()  # how many changes left a field alone, by the reason
+
+    @property
+    def uncompared(self) -> frozenset[str]:
+        """The managed fields that no answer shows, as far as this run found out."""
+        return self._uncompared
 
     def run(self) -> None:
         """
@@ -326,9 +332,9 @@ class Applier:
         self._on_settled(change, settled)
         self._hands.state.settle(self._hands.run_id, change, settled)
         log.debug("change.settled", seq=change.seq, action=change.action, outcome=settled.outcome)
-        if named := unstuck(settled.detail):
-            values = {name: change.desired.get(name) for name in named}
-            self._hands.state.never_sticks(self._hands.run_id, change.uid, values)
+        unkept = {name: change.desired.get(name) for name in unstuck(settled.detail)}
+        if not self._header.undoes:
+            self._remember(change, settled, unkept)
         with self._lock:
             if settled.detail.startswith(LEFT_ALONE):
                 self.left_alone[_reason(settled)] += 1
@@ -339,7 +345,20 @@ class Applier:
             if settled.outcome is Outcome.HELD and settled.detail.startswith(f"{CLOCK}: "):
                 self.withheld = settled.detail.removeprefix(f"{CLOCK}: ")
             self.tally[settled.outcome] += 1
-            self._note_rejection(settled)
+            # That a value is still not kept, which was not kept earlier, is no sign of a new trouble.
+            if not unkept or any(
+                (change.uid, name, text or "") not in self._mode.stuck for name, text in unkept.items()
+            ):
+                self._note_rejection(settled)
+
+    def _remember(self, change: Change, settled: Settled, unkept: Mapping[str, str | None]) -> None:
+        """Keep which values CometChat did not keep, and drop those that it keeps now."""
+        state = self._hands.state
+        state.never_sticks(self._hands.run_id, change.uid, unkept)
+        is_seen = settled.outcome is Outcome.ALREADY or (settled.outcome is Outcome.APPLIED and not settled.detail)
+        if is_seen:
+            pairs = ((change.uid, name) for name in change.fields)
+            state.no_longer_stuck([pair for pair in pairs if pair in self._known])
 
     def _note_rejection(self, settled: Settled) -> None:
         if settled.outcome in {Outcome.APPLIED, Outcome.ALREADY}:

@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @output_options
 def command(*, run_id: str, yes: bool, **given: Any) -> int:
-    """Plan and apply again for the users of RUN that were rejected, skipped or failed.
+    """Plan and apply again for the users of RUN that were rejected, skipped or failed, or that it knew to differ.
 
     The source is read again, and only those users are looked at; the guards judge as ever.
     """

@@ -65,24 +65,27 @@ def own_rows(off: pd.DataFrame, ours: Mapping[str, Left]) -> Mask:
     return is_ours
 
 
-def without_stuck(findings: Findings, stuck: Collection[tuple[str, str, str]]) -> tuple[Findings, int]:
+def without_stuck(
+    findings: Findings, stuck: Collection[tuple[str, str, str]]
+) -> tuple[Findings, tuple[tuple[str, str], ...]]:
     """
-    Leave out what CometChat took earlier and did not keep; also give how many values that are.
+    Leave out what CometChat took earlier and did not keep; also give which values (uid, field) that are, in order.
 
     `stuck` holds (uid, field, value), the value empty for a clear. The users stay drifted.
     """
     rows = findings.drifted_rows
     if not stuck or rows.empty:
-        return findings, 0
-    changed, count = rows.copy(), 0
+        return findings, ()
+    changed = rows.copy()
+    found: list[tuple[str, str]] = []
     for field in findings.fields:
         pairs = zip(rows["uid"], rows[field].fillna(""), rows[f"differs {field}"], strict=True)
         left_out = np.array(
             [bool(differs) and (uid, field, text) in stuck for uid, text, differs in pairs], dtype=bool
         )
         changed[f"differs {field}"] = rows[f"differs {field}"].to_numpy(dtype=bool) & ~left_out
-        count += int(left_out.sum())
-    return replace(findings, drifted_rows=changed), count
+        found += [(uid, field) for uid in rows["uid"][left_out]]
+    return replace(findings, drifted_rows=changed), tuple(sorted(found))
 
 
 def _members(

@@ -194,13 +194,20 @@ class Comparison:
         rows = rows[rows >= 0]
         self._state[rows[self._state[rows] == _State.UNSEEN]] = _State.UNKNOWN
 
-    def close(self, *, whole: bool, hidden: frozenset[str] = frozenset()) -> Findings:
+    def close(
+        self,
+        *,
+        whole: bool,
+        hidden: frozenset[str] = frozenset(),
+        known: Collection[tuple[str, str, str]] = (),
+    ) -> Findings:
         """
         Give the findings.
 
         `whole` is False where not all of the directory or of the source was read: unmanaged users are then unknown,
         and no user of the directory counts that is active and outside the source. `hidden` are
-        the managed fields that not every kind of answer shows: no fingerprint covers them.
+        the managed fields that not every kind of answer shows: no fingerprint covers them. `known` are values
+        (uid, field, value) that CometChat took earlier and did not keep.
         """
         states = np.bincount(self._state, minlength=len(_State))
         drifted = self._rows_in(self._drift, _State.DRIFTED)
@@ -231,6 +238,7 @@ class Comparison:
             forgotten=len(self._gone),
             forgotten_outside=len(gone),
         )
+        outdated, elsewhere = self._about(known, drifted)
         return Findings(
             counts=counts,
             missing_rows=self._missing_rows(),
@@ -243,7 +251,32 @@ class Comparison:
             visible=tuple(name for name in self._fields if name not in hidden),
             protected_by=self._protected_by(outside),
             protected_by_role={role: self._named(uids) for role, uids in self._by_role.items()},
+            outdated=outdated,
+            elsewhere=elsewhere,
         )
+
+    def _about(
+        self, known: Collection[tuple[str, str, str]], drifted: pd.DataFrame
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """Give those of the known differences that are none any more, and those of users that are not here."""
+        uids = sorted({uid for uid, _, _ in known})
+        rows = self._index.rows(pa.array(uids, pa.string()))
+        states = {uid: self._state[row] for uid, row in zip(uids, rows, strict=True) if row >= 0}
+        named = drifted[drifted["uid"].isin(uids).to_numpy(dtype=bool)]
+        still: set[tuple[str, str, str]] = set()
+        for field in self._compared:
+            differing = named[named[f"differs {field}"].to_numpy(dtype=bool)]
+            still |= {
+                (uid, field, text) for uid, text in zip(differing["uid"], differing[field].fillna(""), strict=True)
+            }
+        outdated, elsewhere = [], []
+        for uid, field, value in sorted(known):
+            if uid not in states:
+                elsewhere.append((uid, field))
+            # Of a user that the directory could not say anything about nothing has changed.
+            elif states[uid] != _State.UNKNOWN and (uid, field, value) not in still:
+                outdated.append((uid, field))
+        return tuple(outdated), tuple(elsewhere)
 
     def _protected_by(self, outside: list[str]) -> dict[str, tuple[str, ...]]:
         every = pa.concat_arrays([self._uids, pa.array([*outside, *self._outside_deactivated], pa.string())])

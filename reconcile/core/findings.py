@@ -88,6 +88,9 @@ class Findings:
     Frames: `missing_rows` (the desired users that are missing), `drifted_rows` and `deactivated_rows`
     (see `differences`), `unmanaged_rows`. `protected_by` names the users that each pattern protects, and
     `protected_by_role` those that each role does.
+
+    Of the values that CometChat once did not keep, as (uid, field) in order: `outdated` are those of users of the source
+    that no longer differ from that value; `elsewhere` those of users that the source, or its part, does not have.
     """
 
     counts: Counts
@@ -99,6 +102,8 @@ class Findings:
     visible: tuple[str, ...]
     protected_by: Mapping[str, tuple[str, ...]]
     protected_by_role: Mapping[str, tuple[str, ...]]
+    outdated: tuple[tuple[str, str], ...] = ()
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
     def missing(self) -> Iterable[Difference]:
         """The users to create, by uid."""

@@ -5,6 +5,7 @@ A user is in one partition of the whole, so what several partitions found comes 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -35,29 +36,36 @@ class Named(msgspec.Struct, frozen=True):
 
 class Decided(msgspec.Struct, frozen=True):
     """
-    What decides which findings become changes: the policy, the deactivations of our own runs, what never sticks.
+    What decides which findings become changes: the policy, the deactivations of our own runs, and known differences.
 
-    `recent` are the users that earlier runs changed: the guards count them beside those of the plan.
+    `recent` are the users that earlier runs changed: the guards count them beside those of the plan. `known` are the
+    values (uid, field, value) that CometChat took and did not keep, `stuck` those of them that are not tried again yet.
     """
 
     policy: PlanPolicy = PlanPolicy()
     ours: Mapping[str, Left] = {}
     stuck: frozenset[tuple[str, str, str]] = frozenset()
     recent: Recent = {}
+    known: frozenset[tuple[str, str, str]] = frozenset()
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The numbers of the comparison, and beside them: `classes`, the changes of each class that are planned; `stuck`, the values that are not planned as they never stick; and by name the unmanaged users, those that
-    each pattern and each role protects, those switched off by another hand (`banned`), and with their roles those
+    The numbers of the comparison, and beside them: `classes`, the changes of each class that are planned; and by name
+    the unmanaged users, those that each pattern and each role protects, those switched off by another hand (`banned`), and with their roles those
     whose role somebody changed after the export (`bought`). `out_of_scope` are the unmanaged users that would be
     deactivated but for the scope; None where it was not asked. `others` counts the recent users that this plan does not
     have.
+
+    Of the known differences, as (uid, field) in order: `stuck` are those that still differ and are not planned;
+    `outdated` and `elsewhere` are as in `Findings`.
     """
 
     counts: Counts
     classes: dict[GuardClass, int]
-    stuck: int
+    stuck: tuple[tuple[str, str], ...]
+    outdated: tuple[tuple[str, str], ...]
+    elsewhere: tuple[tuple[str, str], ...]
     unmanaged_users: Named
     protected: dict[str, Named]
     protected_roles: dict[str, Named]
@@ -74,13 +82,15 @@ def in_scope(found: Found, inside: int, outside: int) -> Found:
 
 
 def conclude(findings: Findings, decided: Decided) -> tuple[Findings, Found]:
-    """Leave out what never sticks, and sum up the rest."""
+    """Leave out what is not tried again yet, and sum up the rest."""
     findings, stuck = without_stuck(findings, decided.stuck)
     off, outside = findings.deactivated_rows["uid"], findings.unmanaged_rows["uid"]
     found = Found(
         counts=findings.counts,
         classes=class_counts(findings, decided.policy, decided.ours),
         stuck=stuck,
+        outdated=findings.outdated,
+        elsewhere=findings.elsewhere,
         unmanaged_users=Named(len(outside), tuple(outside[:_NAMED])),
         protected={pattern: Named.of(uids) for pattern, uids in findings.protected_by.items()},
         protected_roles={role: Named.of(uids) for role, uids in findings.protected_by_role.items()},
@@ -119,6 +129,8 @@ def _sum(values: list[Any]) -> Any:
             # As none of them holds more than the first, the first of all are among these.
             first = sorted(name for named in values for name in named.first)
             return Named(sum(named.count for named in values), tuple(first[:_NAMED]))
+        case tuple():
+            return tuple(sorted(chain.from_iterable(values)))
         case msgspec.Struct() as first:
             names = first.__struct_fields__
             return type(first)(**{name: _sum([getattr(value, name) for value in values]) for name in names})

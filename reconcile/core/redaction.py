@@ -18,6 +18,7 @@ from reconcile.core.normal import canonical_json
 from reconcile.core.outcome import Settled
 from reconcile.core.plan import Change
 from reconcile.core.report import Report, SourceCounts, command_in
+from reconcile.core.sticking import differing
 from reconcile.core.users import is_json_field
 
 __all__ = ["Redactor"]
@@ -108,5 +109,7 @@ def _needs(report: Report) -> Iterator[str]:
     trouble = [f"{outcomes[name]} {name}" for name in ("rejected", "skipped", "failed") if outcomes.get(name)]
     if trouble:
         yield f"{', '.join(trouble)}: see changes.csv"
+    if report.drift.known_differences:
+        yield f"{differing(report.drift.known_differences)}; to try now: reconcile retry {report.run_id}"
     if report.source.quarantined:
         yield f"{report.source.quarantined} source rows are quarantined: see quarantine.csv"

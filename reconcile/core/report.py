@@ -6,12 +6,13 @@ report: it says which law broke, and ends the run with exit code 1.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from reconcile.core.guards import GuardVerdict
+from reconcile.core.sticking import differing
 from reconcile.core.usage import Usage
 from reconcile.core.waivers import Waiver
 from reconcile.errors import ExitCode, foremost
@@ -70,7 +71,8 @@ class DriftCounts(msgspec.Struct, frozen=True):
     Desired users by situation, drifted ones by reason, and the directory's users outside the source.
 
     `unmanaged_out_of_scope` is a part of `unmanaged`: those that would be deactivated but for policy.unmanaged_scope.
-    None where the policy deactivates nobody, or all of them.
+    None where the policy deactivates nobody, or all of them. `known_differences` are users, and `known_values` their values, that CometChat took earlier and did not keep, and
+    that this run does not try again; they are drifted, too.
     """
 
     in_step: int | None = None
@@ -84,6 +86,8 @@ class DriftCounts(msgspec.Struct, frozen=True):
     unmanaged: int | None = None
     shielded: int | None = None
     unmanaged_out_of_scope: int | None = None
+    known_differences: int | None = None
+    known_values: int | None = None
 
 
 class PlanCounts(msgspec.Struct, frozen=True):
@@ -256,7 +260,7 @@ def end_codes(
         trouble = outcomes["rejected"] + outcomes["skipped"] + outcomes["failed"]
         codes += [ExitCode.INCOMPLETE] if trouble else []
         codes += [ExitCode.HELD] if outcomes["held"] and not canary else []
-    if drift.unknown:
+    if drift.unknown or drift.known_differences:
         codes.append(ExitCode.INCOMPLETE)
     if check and planned:
         codes.append(ExitCode.DRIFT)
@@ -302,63 +306,89 @@ def headline(
     outcomes: Mapping[str, int] | None,
     law: str = "",
     part: str = "",
+    *,
     writes: int = 0,
+    drift: DriftCounts | None = None,
+    uncompared: Collection[str] = (),
 ) -> str:
     """
     Say the whole run in one line, the way its first reader needs it.
 
-    `part` is what of the source was read; `writes` how many writes were recorded or sent.
+    `part` is what of the source was read; `writes` how many writes were recorded or sent; `uncompared` are the managed
+    fields, or their groups, that no answer shows.
     """
-    words = _headline(verdict, plan, outcomes, law, writes)
+    drift = drift or DriftCounts()
+    words = _unplanned_line(verdict, law, drift) or _planned_line(verdict, plan, outcomes, writes, drift)
+    if uncompared and verdict != "inconsistent":
+        groups = sorted({name.split(".", 1)[0] for name in uncompared})
+        words += f" Not compared: {', '.join(groups)}."
     return f"{words} A part of the source was read: {part}." if part else words
 
 
-def _headline(verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, law: str, writes: int) -> str:
+def _unplanned_line(verdict: str, law: str, drift: DriftCounts) -> str:
     if verdict == "inconsistent":
         return f"The report does not add up: {law}" if law else "reconcile met a bug; see the log."
+    if verdict == "in_step":
+        return _nothing_to_change(drift)
+    return ""
+
+
+def _planned_line(
+    verdict: str, plan: PlanCounts, outcomes: Mapping[str, int] | None, writes: int, drift: DriftCounts
+) -> str:
     counts = (
         f"{_n(plan.create)} to create, {_n(plan.update)} to update, "
         f"{_n(plan.reactivate)} to reactivate, {_n(plan.deactivate)} to deactivate"
     )
     if outcomes is None:
-        return _plan_line(verdict, counts, plan, writes)
-    return _apply_line(verdict, outcomes, plan)
+        done = f"it is not known what became of {writes} writes" if writes else "nothing was written"
+        return _plan_line(verdict, counts, plan, drift, done)
+    return _apply_line(verdict, outcomes, plan, drift)
 
 
-def _plan_line(verdict: str, counts: str, plan: PlanCounts, writes: int) -> str:
-    done = f"it is not known what became of {writes} writes" if writes else "nothing was written"
+def _nothing_to_change(drift: DriftCounts) -> str:
+    if drift.drifted:
+        users = "1 drifted user is" if drift.drifted == 1 else f"{drift.drifted} drifted users are"
+        return f"Nothing to change: {users} newer than the export and left alone."
+    return "In step: nothing to change."
+
+
+def _plan_line(verdict: str, counts: str, plan: PlanCounts, drift: DriftCounts, done: str) -> str:
     match verdict:
-        case "in_step":
-            return "In step: nothing to change."
         case "planned":
             return f"Plan: {counts}."
         case "planned_held":
             return f"Plan: {counts}; {_n(plan.held)} of them are held by a guard."
+        case "incomplete":
+            return f"Incomplete: {counts if plan.total else 'nothing to change now'}{_left(drift)}."
         case "held":
             return f"Held for a review: {counts}; {done}."
         case _:
             return f"Ended early ({verdict}); {done}."
 
 
-def _apply_line(verdict: str, outcomes: Mapping[str, int], plan: PlanCounts) -> str:
+def _apply_line(verdict: str, outcomes: Mapping[str, int], plan: PlanCounts, drift: DriftCounts) -> str:
     done = outcomes["applied"] + outcomes["already"]
     rest = ", ".join(
         f"{outcomes[name]} {name.replace('_', ' ')}"
         for name in ("rejected", "skipped", "failed", "held", "not_attempted")
         if outcomes[name]
     )
-    tail = f"; {rest}" if rest else ""
+    tail = (f"; {rest}" if rest else "") + _left(drift)
+    made = f"{done} of {plan.total} changes made"
+    if verdict == "incomplete" and not plan.total:
+        made = "nothing to change now"
     match verdict:
-        case "in_step":
-            return "In step: nothing to change."
         case "applied":
-            return f"Applied: {done} of {plan.total} changes made."
-        case "canary":
-            return f"Canary: {done} of {plan.total} changes made{tail}."
-        case "held":
-            return f"Held: {done} of {plan.total} changes made{tail}."
+            return f"Applied: {made}."
         case _:
-            return f"{verdict.capitalize()}: {done} of {plan.total} changes made{tail}."
+            return f"{verdict.capitalize()}: {made}{tail}."
+
+
+def _left(drift: DriftCounts) -> str:
+    """Say for how many users more is known than the changes tell, or nothing is known."""
+    known = f"; {differing(drift.known_differences)}" if drift.known_differences else ""
+    return known + (f"; {drift.unknown} unknown" if drift.unknown else "")
 
 
 def _n(number: int | None) -> str:

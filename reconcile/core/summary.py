@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from reconcile.core.report import Report, ended_without_report
+from reconcile.core.sticking import REMEDY, differing
 from reconcile.errors import ExitCode
 
 __all__ = ["Known", "Summary", "a_test", "change_of", "kind_of", "said", "summary_of", "summary_without_run"]
@@ -150,5 +151,7 @@ def _needs(report: Report) -> Iterator[str]:
         trouble.append(f"{report.drift.unknown} unknown")
     if trouble:
         yield f"{', '.join(trouble)}: see changes.csv of the run"
+    if report.drift.known_differences:
+        yield f"{differing(report.drift.known_differences)}; {REMEDY}; to try now: reconcile retry {report.run_id}"
     if report.source.quarantined:
         yield f"{report.source.quarantined} source rows are quarantined: see quarantine.csv of the run"

@@ -62,11 +62,13 @@ def view_of(
     now: datetime,
     full_every: tuple[timedelta, str],
     overlap: Step,
+    due: int = 0,
 ) -> View:
     """
     Say what a run reads that was asked for what changed: since the watermark, or since `asked` where it is not empty.
 
-    `full_every` comes with its text. Raises: ValueError where `asked` or `overlap` does not go with the column.
+    `full_every` comes with its text; `due` are the values that CometChat did not keep and that are to be tried again.
+    Raises: ValueError where `asked` or `overlap` does not go with the column.
     """
     if kept is None:
         return View(why="no run of full success has left a watermark so far, or one was undone since")
@@ -77,6 +79,13 @@ def view_of(
     # A clock that was put back is no reason to wait longer.
     if not timedelta(0) <= now - datetime.fromisoformat(kept.full_at) < full_every[0]:
         return View(why=f"run {kept.full_run} was the last that read everything, {full_every[1]} ago or longer")
+    if due:
+        values = (
+            "1 value that CometChat did not keep is"
+            if due == 1
+            else f"{due} values that CometChat did not keep are"
+        )
+        return View(why=f"{values} due to be tried again")
     usual = before(kept.mark, overlap)
     if not asked:
         return View(usual)

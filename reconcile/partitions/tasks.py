@@ -178,7 +178,8 @@ def close(part: Part, closing: Closing) -> Found:
     comparison = part.compared(part.desired())
     if closing.misses:
         comparison.settle_unseen()
-    findings, found = conclude(comparison.close(whole=closing.whole, hidden=closing.hidden), closing.decided)
+    ended = comparison.close(whole=closing.whole, hidden=closing.hidden, known=closing.decided.known)
+    findings, found = conclude(ended, closing.decided)
     for kind in KINDS:
         # All partitions are read side by side when the plan is written.
         rows = max(_LEAST, _SIDE_BY_SIDE // part.parts)

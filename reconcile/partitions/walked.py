@@ -135,9 +135,8 @@ class Walked:
     def conclude(self, *, whole: bool, hidden: frozenset[str], decided: Decided) -> tuple["Gathered", Found]:
         """Close every partition, and give the differences and the numbers of all."""
         self._split.flush()
-        ours, stuck = (
-            by_partition(uids, len(self._parts)) for uids in (decided.ours, {uid for uid, _, _ in decided.stuck})
-        )
+        tried = {uid for uid, _, _ in decided.stuck | decided.known}
+        ours, stuck = (by_partition(uids, len(self._parts)) for uids in (decided.ours, tried))
         recent = _split(decided.recent, len(self._parts))
         own = [_own(decided, part.number, ours, stuck, recent[part.number]) for part in self._parts]
         calls = [
@@ -245,7 +244,8 @@ def _own(
         decided.policy,
         {uid: decided.ours[uid] for uid in ours.get(number, ())},
         frozenset(entry for entry in decided.stuck if entry[0] in uids),
-        recent,
+        recent=recent,
+        known=frozenset(entry for entry in decided.known if entry[0] in uids),
     )
 
 

@@ -23,12 +23,14 @@ from reconcile.core.plan import PlanSource
 from reconcile.core.review import Declared, novelties, released
 from reconcile.core.scope import Scope, narrowed
 from reconcile.core.skew import doubt_of
+from reconcile.core.sticking import Tried, waiting
 from reconcile.dating import date_by_service, freshness, unix_of
 from reconcile.fetch import NOTHING, Fetched, fetch
 from reconcile.intake import believe, check_roles, note, read
 from reconcile.ledger import Ledger
 from reconcile.partitions.parted import Parted
 from reconcile.partitions.walked import Walked
+from reconcile.planning.known import settle_known
 from reconcile.planning.sealing import ask_roles, header_of, last_bases, seal
 from reconcile.planning.windows import recent
 from reconcile.run import Run
@@ -68,8 +70,8 @@ def make_plan(run: Run, ledger: Ledger, desired: Desired | Parted) -> PlanFile:
 
 
 def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) -> PlanFile:
-    """The same for the users of a run that were rejected, skipped or failed."""
-    uids = run.state.troubled(target)
+    """The same for the users of a run that were rejected, skipped or failed, or whose known differences it counted."""
+    uids = run.state.troubled(target) | {uid for uid, _ in run.state.counted(target)}
     ledger.notes.append(f"only the {len(uids)} users that run {target} did not bring in step are looked at")
     # What a few users measure is no measure for the next whole run.
     ledger.baseline = None
@@ -119,19 +121,20 @@ def _compare(
     hidden = _fields_of(desired, fetched.hidden) | uncompared
     # Of the few users of a retry each was looked at, so those outside the source are known too.
     whole = (fetched.is_whole or only is not None) and not is_part
-    decided = _decided(run, forgives=only is None)
+    tried = run.state.tried()
+    decided = _decided(run, tried, waits=only is None)
     differences: Differences
     if isinstance(comparison, Walked):
         differences, found = comparison.conclude(whole=whole, hidden=hidden, decided=decided)
     else:
-        differences, found = conclude(comparison.close(whole=whole, hidden=hidden), decided)
+        differences, found = conclude(comparison.close(whole=whole, hidden=hidden, known=decided.known), decided)
     scope = _scope(run, ledger, found)
     found = found if scope is None else narrowed(found, differences, scope)
-    if found.stuck:
-        ledger.notes.append(
-            f"{found.stuck} values were taken by CometChat earlier and did not stick; they are not planned"
-        )
+    compared = tuple(name for name in desired.fields if name not in uncompared)
+    known = settle_known(run, ledger, directory, found, tried, fields=compared, only=only is not None)
     ledger.note_findings(found, sum(run.gate.sent.values()), fetched.way)
+    ledger.note_known(known)
+    ledger.uncompared |= uncompared
     ledger.notes += fetched.notes(uncompared)
     ledger.notes += scope_notes(found)
     updates = run.settings.policy.for_plan.update_newer
@@ -173,14 +176,15 @@ def _comparison(
     )
 
 
-def _decided(run: Run, *, forgives: bool) -> Decided:
-    """Say what becomes a change; where `forgives`, not what CometChat took earlier and did not keep."""
+def _decided(run: Run, tried: Collection[Tried], *, waits: bool) -> Decided:
+    """Say what becomes a change; where it `waits`, not what CometChat did not keep and what is not tried again yet."""
     policy = run.settings.policy.for_plan
     # Only where a person asks for it: a ban is no drift, and no night ends as held because of one.
     asked = GuardClass.REACTIVATE_FOREIGN in run.options.release
     policy = msgspec.structs.replace(policy, reactivate_foreign=asked)
-    stuck = run.state.stuck() if forgives else frozenset()
-    return Decided(policy, run.state.own_deactivations(), stuck, recent(run))
+    stuck = waiting(tried, run.world.now().timestamp()) if waits else frozenset()
+    known = frozenset((one.uid, one.field, one.value) for one in tried)
+    return Decided(policy, run.state.own_deactivations(), stuck, recent(run), known)
 
 
 def _expected(run: Run, desired: Desired | Parted, only: Collection[str] | None) -> int | None:

@@ -12,6 +12,7 @@ from reconcile.core.report import SourceCounts
 from reconcile.core.review import FROM_FUTURE, refusals, release
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
+from reconcile.planning.known import recall_known
 from reconcile.planning.sealing import ask_roles, caution_metadata, foretell
 from reconcile.planning.windows import judged_again
 from reconcile.run import Run
@@ -103,4 +104,5 @@ def take_up(run: Run, ledger: Ledger) -> PlanFile:
     )
     ledger.note_plan(own)
     caution_metadata(run, ledger, own)
+    recall_known(run, ledger, own.header.run_id)
     return own

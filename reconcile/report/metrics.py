@@ -53,9 +53,18 @@ def _families(
     yield "partial", "Whether the last run read only what changed in the source.", [({}, is_part)]
     # What a part has is no number of the whole: nobody is to be told that all other users are gone.
     rows = {} if is_part else {"valid": report.source.valid, "quarantined": report.source.quarantined}
-    found = {} if is_part else msgspec.to_builtins(report.drift)
+    drift = msgspec.to_builtins(report.drift)
+    # What the state file knows holds of the whole, also beside a part.
+    known = drift.pop("known_differences")
+    del drift["known_values"]  # no users
+    found = {} if is_part else drift
     yield "source_rows", "Rows of the source.", _by("state", rows)
     yield "users", "Users by what was found of them.", _by("situation", found)
+    yield (
+        "known_differences",
+        "Users with a value that CometChat took and did not keep, not tried by this run.",
+        [({}, known)],
+    )
     planned = msgspec.to_builtins(report.plan)
     held = planned.pop("held")
     yield "planned_changes", "Changes of the plan, held ones too.", _by("action", planned)

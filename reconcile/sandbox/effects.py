@@ -66,6 +66,8 @@ def before(fault: Fault, world: World, call: Call) -> Outcome | None:
             return _ending(fault) if fault.when == "before" else None
         case faults.RepeatPage():
             call.query = _page_before(call.query)
+        case faults.LoseFields():
+            call.body = _losing(call.body, fault.fields)
         case faults.RevokeKey():
             world.keys.revoked = True
         case faults.DeleteRole():
@@ -178,6 +180,17 @@ def _list_in(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None  # another fault was there first
     return value if "pagination" in value.get("meta", {}) else None
+
+
+def _losing(body: bytes, fields: tuple[str, ...]) -> bytes:
+    try:
+        value: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except ValueError:
+        return body  # the request says nothing that could be kept
+    kept = {name: part for name, part in value.items() if name not in fields}
+    if unset := [name for name in kept.pop("unset", ()) if name not in fields]:
+        kept["unset"] = unset
+    return msgspec.json.encode(kept)
 
 
 def _mutate(fault: faults.MutateDirectory, world: World) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "Fault",
     "HugeBody",
     "Latency",
+    "LoseFields",
     "MutateDirectory",
     "RepeatPage",
     "Reset",
@@ -164,6 +165,14 @@ class StaleRead(_Rule, frozen=True, tag="stale_read"):
     ms: Positive = 500
 
 
+class LoseFields(_Rule, frozen=True, tag="lose_fields"):
+    """
+    The request is answered as ever, but these fields of its body are not kept.
+    """
+
+    fields: tuple[str, ...]
+
+
 class RevokeKey(_Rule, frozen=True, tag="revoke_key"):
     """
     From this request on no key is known.
@@ -212,6 +221,7 @@ Fault: TypeAlias = (
     | RepeatPage
     | ShortPage
     | StaleRead
+    | LoseFields
     | RevokeKey
     | DeleteRole
     | EatBudget

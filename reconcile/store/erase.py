@@ -18,6 +18,16 @@ from reconcile.errors import StateError
 __all__ = ["erase", "named", "redacted", "without_protected"]
 
 _FORGOTTEN = "(forgotten)"
+_ABOUT_USERS = (
+    "intents",
+    "outcomes",
+    "answered",
+    "never_sticks",
+    "left_by_us",
+    "replaced_metadata",
+    "tries",
+    "known_differences",
+)
 _NAMING = (("policy", "protect"), ("guards", "sentinels"))
 
 
@@ -38,7 +48,7 @@ def erase(path: Path, uid: str, salt: str, at: str) -> int:
             connection.execute("BEGIN IMMEDIATE")
             count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,)).rowcount  # noqa: S608 - ours
-                for table in ("intents", "outcomes", "answered", "never_sticks", "left_by_us", "replaced_metadata")
+                for table in _ABOUT_USERS
             )
             connection.execute("UPDATE runs SET report = redacted(report) WHERE report IS NOT NULL")
             connection.execute("UPDATE runs SET settings = unnamed(settings)")

@@ -21,6 +21,7 @@ from reconcile.core.outcome import DID_NOT_STICK, Outcome, PastChange, Settled
 from reconcile.core.plan import Action, Change, decoded
 from reconcile.core.report import Report
 from reconcile.core.sent import Sent
+from reconcile.core.sticking import Tried
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.core.waivers import Waiver
@@ -350,6 +351,31 @@ class StateReader:
     def stuck(self) -> frozenset[tuple[str, str, str]]:
         """Give every (uid, field, value) that was taken and did not stick; an empty value is a clear."""
         return frozenset(self._rows("SELECT uid, field, value FROM never_sticks"))
+
+    def tried(self) -> list[Tried]:
+        """Give every value that was taken and did not stick, with how often and when it was tried last, in order."""
+        has_tries = any(
+            self._rows("SELECT 1 FROM sqlite_master WHERE name = 'tries'")
+        )  # no older version has them
+        beside = (
+            "coalesce(t.tries, 0), t.tried_at FROM never_sticks n"
+            " LEFT JOIN tries t ON t.uid = n.uid AND t.field = n.field AND t.value = n.value"
+        )
+        alone = "0, NULL FROM never_sticks n"
+        sql = f"SELECT n.uid, n.field, n.value, {beside if has_tries else alone} ORDER BY 1, 2"
+        return [Tried(*row) for row in self._rows(sql)]
+
+    def counted(self, run_id: str) -> list[tuple[str, str]]:
+        """Give the known differences (uid, field) that a run counted and did not try, in order."""
+        sql = "SELECT uid, field FROM known_differences WHERE run_id = ? ORDER BY uid, field"
+        return list(self._rows(sql, run_id))
+
+    def count_unstuck(self, run_id: str) -> int:
+        """Count the changes of a run that CometChat took and did not keep."""
+        sql = (
+            "SELECT count(*) FROM outcomes WHERE run_id = ? AND outcome = 'rejected' AND substr(detail, 1, ?) = ?"
+        )
+        return next((n for (n,) in self._rows(sql, run_id, len(DID_NOT_STICK), DID_NOT_STICK)), 0)
 
     def own_writes(self, since_unix_s: int = 0) -> dict[str, int]:
         """Give the latest directory time (unix seconds) that a write of ours left, by uid; none from before that time."""

@@ -42,6 +42,8 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 # and the clock may have been wrong then;
 # `replaced_metadata`: the metadata of a user, whole, as it was seen before a write of ours replaced it; a change that was
 # sent again may have two;
+# `tries`: how often a value of `never_sticks` was tried, and the unix seconds of the last try;
+# `known_differences`: those values that a run only counted;
 # `undoes`: which run a run took back;
 # `waivers`: what a person released, accepted or agreed to, and as which system user.
 ADDED = """
@@ -72,6 +74,13 @@ CREATE TABLE IF NOT EXISTS replaced_metadata (
 );
 CREATE INDEX IF NOT EXISTS replaced_by_run ON replaced_metadata (run_id, seq);
 CREATE INDEX IF NOT EXISTS replaced_by_uid ON replaced_metadata (uid);
+CREATE TABLE IF NOT EXISTS tries (
+    uid TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, tries INTEGER NOT NULL, tried_at INTEGER NOT NULL,
+    PRIMARY KEY (uid, field)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known_differences (
+    run_id TEXT NOT NULL, uid TEXT NOT NULL, field TEXT NOT NULL, PRIMARY KEY (run_id, uid, field)
+) WITHOUT ROWID;
 """
 
 # Runs that have no number, of older versions, get theirs by run id. The ids are found by jumping from one to the next:

@@ -240,10 +240,31 @@ class State(StateReader):
         self.remember(f"roles.{run_id}", "\n".join(sorted({*self.created_roles(run_id), *roles})), at)
 
     def never_sticks(self, run_id: str, uid: str, values: Mapping[str, str | None]) -> None:
-        """Keep which values were taken and did not stick, so that they are not planned every night."""
+        """Keep which values were taken and did not stick, how often each was tried, and that this was now."""
+        count = (
+            "INSERT INTO tries VALUES (?, ?, ?, 1, ?) ON CONFLICT (uid, field) DO UPDATE SET tried_at = excluded.tried_at,"
+            " tries = CASE WHEN value = excluded.value THEN tries + 1 ELSE 1 END, value = excluded.value"
+        )
         for name, text in values.items():
-            row = (uid, name, text if text is not None else "", run_id)
+            value = text if text is not None else ""
+            row = (uid, name, value, run_id)
             self._put("INSERT OR REPLACE INTO never_sticks VALUES (?, ?, ?, ?)", row, durable=False)
+            self._put(count, (uid, name, value, int(self._now())), durable=False)
+
+    def no_longer_stuck(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Drop known differences by (uid, field): the value holds now, or the source asks for it no more."""
+        for pair in pairs:
+            self._put("DELETE FROM never_sticks WHERE uid = ? AND field = ?", pair, durable=False)
+            self._put("DELETE FROM tries WHERE uid = ? AND field = ?", pair, durable=False)
+
+    def count_known(self, run_id: str, pairs: Iterable[tuple[str, str]]) -> None:
+        """Record, durably, which known differences (uid, field) a run counts and does not try: its retry tries them."""
+        self._put("DELETE FROM known_differences WHERE run_id = ?", (run_id,), durable=False)
+        sql = (
+            "INSERT OR IGNORE INTO known_differences"
+            " SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
+        )
+        self._put(sql, (run_id, msgspec.json.encode(list(pairs)).decode()), durable=True)
 
     def settle(self, run_id: str, change: Change | PastChange, settled: Settled) -> None:
         """Record an outcome; it is durable with the next commit. Raises: StateError of an earlier one."""
@@ -306,6 +327,7 @@ class State(StateReader):
         """Drop the rows of runs that are let go; outcomes stay, they say what is ours."""
         for run_id in run_ids:
             self._put("DELETE FROM runs WHERE run_id = ?", (run_id,), durable=False)
+            self._put("DELETE FROM known_differences WHERE run_id = ?", (run_id,), durable=False)
         self.flush()
 
     def flush(self) -> None:

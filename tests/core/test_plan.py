@@ -215,10 +215,10 @@ def test_what_never_stuck_is_not_planned_again(stuck: list[tuple[str, str, str]]
     """The same value of the same user, and no other; the user stays drifted."""
     found = findings([a_row()], [a_user(name="Lime", avatar="https://x")], mapping=MAPPING)
 
-    reduced, count = without_stuck(found, stuck)
+    reduced, left_out = without_stuck(found, stuck)
 
     assert [field for change in the_changes(reduced) for field in change.fields] == left
-    assert (count, reduced.counts.situations, len(reduced.drifted_rows)) == (
+    assert (len(left_out), reduced.counts.situations, len(reduced.drifted_rows)) == (
         2 - len(left),
         found.counts.situations,
         1,

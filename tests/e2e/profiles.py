@@ -34,6 +34,11 @@ class Profile:
         return 4 if self.stuck_in_samples else 0
 
     @property
+    def quiet(self) -> str:
+        """The verdict of a run after one that did all that can be done."""
+        return "incomplete" if self.stuck_in_samples else "in_step"
+
+    @property
     def clears_tags(self) -> bool:
         """Whether tags can be cleared."""
         return not self.stuck_in_samples

@@ -218,7 +218,7 @@ def test_what_was_taken_and_left_the_record_unmoved_is_no_touch_of_ours(nights: 
     load(nights, "user-1", tags=["old"], updatedAt=just_now(nights))
     maps = ("--map", "tags=tags")
     first = nights.run(1, *maps, command=APPLY, code=4, tags="")
-    again = nights.run(1, *maps, *SKIP, name="New", tags="")
+    again = nights.run(1, *maps, *SKIP, code=4, name="New", tags="")
 
     assert first.json["outcomes"]["rejected"] == 1
     assert again.json["plan"]["update"] == 0

@@ -61,7 +61,7 @@ def test_a_killed_apply_is_finished_by_resume(
 
     assert process.returncode == -signal.SIGKILL
     assert resumed.code == profile.done, resumed.err
-    assert check.code == 0
+    assert check.code == profile.done
     assert max(creates_per_uid(drifted).values()) == 1
 
 
@@ -176,7 +176,7 @@ def test_a_new_apply_takes_the_place_of_an_unfinished_one(
     assert again.code in {0, profile.done}  # the rejected may have been the first run's
     assert "was not finished" in " ".join(again.json["notes"])
     assert shell("resume").out == "Nothing to finish.\n"
-    assert shell("plan", "--check").code == 0
+    assert shell("plan", "--check").code == profile.done
 
 
 @under_one_profile
@@ -210,7 +210,7 @@ def test_a_bug_in_the_middle_leaves_a_run_that_resume_finishes(
     assert report["outcomes"]["not_attempted"] > 0
     assert report["run_id"] in listed
     assert (resumed.code, resumed.json["run_id"]) == (profile.done, report["run_id"]), resumed.err
-    assert check.code == 0
+    assert check.code == profile.done
     assert max(creates_per_uid(drifted).values()) == 1
 
 

@@ -50,7 +50,7 @@ def test_the_metrics_say_what_the_report_says(shell: Shell, drifted: Sandbox, pr
     assert found["reconcile_exit_code",] == result.code
     assert found["reconcile_run_info", report["run_id"], "apply", report["verdict"]] == 1
     for name, counts in (("users", "drift"), ("changes", "outcomes")):
-        known = {key: count for key, count in report[counts].items() if count is not None}
+        known = {key: count for key, count in report[counts].items() if count is not None and "known_" not in key}
         assert {key: found[f"reconcile_{name}", key] for key in known} == known
     assert found["reconcile_planned_changes", "create"] == report["plan"]["create"] > 0
     assert found["reconcile_requests", "core"] == report["requests"]["core"]

@@ -51,7 +51,7 @@ def test_an_outage_that_does_not_end_is_finished_by_resume(
     assert stopped.json["verdict"] == "stopped"
     assert "resume" in stopped.json["error"]["hint"]
     assert resumed.code == profile.done, (resumed.out, resumed.err[-1500:])
-    assert check.code == 0
+    assert check.code == profile.done
     assert set(creates_per_uid(sandbox).values()) <= {1}
     assert_untouched(sandbox, before)
 

@@ -89,7 +89,13 @@ def draw(dice: Random, size: int) -> World:
         looks,
         frozenset(tombstone(uid, SECRET) for uid in gone),
         dict.fromkeys(dice.sample(uids, size // 5), 250),
-        Decided(policy, ours, stuck, _recent(dice, [*uids, "other-1"])),
+        Decided(
+            policy,
+            ours,
+            stuck,
+            _recent(dice, [*uids, "other-1"]),
+            known=stuck | {(uid, "avatar", "") for uid in [*uids[::3], "other-1", "nobody"]},
+        ),
     )
 
 
@@ -147,7 +153,9 @@ def whole(world: World) -> "Outcome":
         forgotten=lambda uids: forgotten_among(uids, SECRET, world.tombstones),
     )
     hints = _tell(world, comparison)
-    findings, found = conclude(comparison.close(whole=True, hidden=frozenset({"tags"})), world.decided)
+    findings, found = conclude(
+        comparison.close(whole=True, hidden=frozenset({"tags"}), known=world.decided.known), world.decided
+    )
     uids = [*map(str, desired.users["uid"])]
     known = without(hashes_of(uids, SECRET), forgotten_among(uids, SECRET, world.tombstones), SECRET)
     return Outcome(desired, desired.only(_some(world)), hints, *_planned(world, findings, found), known.tolist())

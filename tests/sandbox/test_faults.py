@@ -412,3 +412,18 @@ def test_nobody_can_delete_the_built_in_role(api: httpx.Client, sandbox: Sandbox
     sandbox.fault("delete_role", role="default")
 
     assert [role["role"] for role in api.get("/roles").json()["data"]] == ["default"]
+
+
+def test_a_write_may_be_answered_and_not_kept(api: httpx.Client, sandbox: Sandbox) -> None:
+    """
+    The answer is a success, the named fields stay as they were, and the others are written.
+    """
+    sandbox.load_users([{"uid": "wren", "name": "Wren", "avatar": "https://e.org/1.png", "link": "https://e.org"}])
+    sandbox.fault("lose_fields", method="PUT", fields=["role", "avatar"], times=1)
+    body = {"name": "Robin", "role": "premium", "unset": ["avatar", "link"]}
+    lost = api.put("/users/wren", json=body)
+    user = sandbox.users()["wren"]
+
+    assert lost.status_code == 200
+    assert (user["name"], user["role"], user["avatar"]) == ("Robin", "default", "https://e.org/1.png")
+    assert "link" not in user
