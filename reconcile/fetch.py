@@ -156,7 +156,9 @@ def fetch(
     hidden = hidden_groups(directory, groups)
     shown = directory.looks_show() if by_uid else directory.shows("list")
     witnesses = {group: uid for group, uid in directory.witnesses.items() if group in groups}
-    return Fetched("by_uid" if by_uid else "walk", pages, hidden, groups - shown, witnesses, blind)
+    # What only users show who may not be named has to be proven again, too.
+    unproven = groups - (shown & witnesses.keys())
+    return Fetched("by_uid" if by_uid else "walk", pages, hidden, unproven, witnesses, blind)
 
 
 def _is_list_blind(

@@ -188,7 +188,7 @@ class Applier:
                 directory.look(witnesses[group])
         hidden = witnesses.keys() - directory.shows("get")
         if hidden:
-            directory.find_first_page()
+            directory.list_shows({group: witnesses[group] for group in hidden})
             directory.rely_on_list(hidden)
         self._uncompared = self._fields_in(hidden - directory.looks_show())
 

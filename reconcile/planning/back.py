@@ -66,7 +66,9 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
             header_of(run, counts, verdicts, PlanSource(f"run {target}", len(written), None, None)),
             fields=fields,
             visible=visible,
-            witnesses={group: directory.witnesses[group] for group in hidden},
+            witnesses={
+                group: uid for group, uid in directory.witnesses.items() if group in managed_groups(fields)
+            },
             unknown=len(unknown),
             undoes=target,
             unproven=tuple(sorted(managed_groups(fields) - directory.looks_show())),
@@ -124,6 +126,8 @@ def _learn_looks(directory: Directory, fields: tuple[str, ...]) -> frozenset[str
     """Find out which managed groups a look leaves out; those come from the list then."""
     directory.find_first_page()
     hidden = hidden_groups(directory, managed_groups(fields))
+    if hidden - directory.shows("list"):
+        directory.list_shows({group: directory.witnesses[group] for group in hidden})
     directory.rely_on_list(hidden)
     return hidden
 
