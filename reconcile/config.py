@@ -20,6 +20,7 @@ from reconcile.fields import Problems, read_fields, unknown, words_of
 from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, with_addresses
 from reconcile.objections import impossible, impossible_addresses
 from reconcile.settings import MAPPABLE, Secret, Settings
+from reconcile.trust import distrusted, is_open_to_all
 
 __all__ = ["Flags", "environment", "load"]
 
@@ -65,8 +66,9 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     """
     problems: Problems = []
     remember(environ.get("COMETCHAT_API_KEY", ""))
-    path = flags.config or environ.get("RECONCILE_CONFIG") or _default_file()
-    tree = _read_file(path, problems) if path else {}
+    named = flags.config or environ.get("RECONCILE_CONFIG")
+    path = named or _default_file()
+    tree = _read_file(path, problems, named=bool(named)) if path else {}
     problems += open_addresses(tree, str(path))
     _overlay(tree, _from_environment(environ))
     for (section, key), value in flags.values.items():
@@ -87,8 +89,24 @@ def _default_file() -> str | None:
     return "reconcile.toml" if Path("reconcile.toml").is_file() else None
 
 
-def _read_file(path: str, problems: Problems) -> Tree:
+def _distrust(path: Path, *, named: bool) -> tuple[str, str] | None:
+    """
+    Say why a settings file is not read, with the remedy: it says where the API key is sent.
+
+    A file that somebody named may be of another user, who keeps the settings of this job.
+    """
+    found = distrusted(path)
+    if found is None or (named and not is_open_to_all(path)):
+        return None
+    mend = found[1] if is_open_to_all(path) else f"name it: --config {path}"
+    return f"the settings file {path} is not trusted: {found[0]}", f"look at what is in it, then: {mend}"
+
+
+def _read_file(path: str, problems: Problems, *, named: bool) -> Tree:
     try:
+        if problem := _distrust(Path(path), named=named):
+            problems.append(problem)
+            return {}
         tree = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         problems.append(

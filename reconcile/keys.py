@@ -16,6 +16,7 @@ from reconcile.errors import SettingsError
 from reconcile.fields import Problems
 from reconcile.logs import remember_secret
 from reconcile.settings import Notify, Secret, Settings
+from reconcile.trust import distrusted
 
 __all__ = [
     "ELSEWHERE",
@@ -66,6 +67,7 @@ def key_text(settings: Settings, environ: Mapping[str, str]) -> str:
                 hint="write the key to a file and name that, or export COMETCHAT_API_KEY",
             )
         try:
+            found = distrusted(file)
             text = file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a text file"
@@ -73,6 +75,11 @@ def key_text(settings: Settings, environ: Mapping[str, str]) -> str:
                 f"the API key file {file} cannot be read: {reason}",
                 hint="name a text file with the key alone that this user may read: --api-key-file FILE",
             ) from None
+        if found is not None:
+            raise SettingsError(
+                f"the API key file {file} is not trusted: {found[0]}",
+                hint=f"see that it holds your key, then: {found[1]}",
+            )
     else:
         text = environ.get("COMETCHAT_API_KEY", "").strip()
     if not text:

@@ -11,6 +11,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from reconcile.errors import StateError
+from reconcile.trust import see_state
+
 __all__ = ["files", "run_ids"]
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -29,6 +32,10 @@ def run_ids(which: str = "1") -> Complete:
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         path = _run_dir(ctx.params) / "state.sqlite"
+        try:
+            see_state(path, acts=False)
+        except StateError:
+            return []
         sql = (
             "SELECT run_id, command, coalesce(verdict, state), coalesce(headline, '') FROM runs"  # noqa: S608 - ours
             f" WHERE {which} AND substr(run_id, 1, ?) = ? ORDER BY run_id DESC LIMIT {_SHOWN}"

@@ -13,6 +13,7 @@ from reconcile.planning.sealing import ask_roles, foretell
 from reconcile.run import Run
 from reconcile.settings import seconds_of
 from reconcile.store.planfile import PlanFile, write_plan
+from reconcile.trust import see_trusted
 
 __all__ = ["adopt_plan", "may_adopt", "take_up"]
 
@@ -39,7 +40,8 @@ def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
 
 
 def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
-    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError where it does not belong here."""
+    """Make a saved plan the plan of this run. Raises: PlanError, SettingsError, StateError where it does not belong here."""
+    see_trusted(path)
     saved = PlanFile(path)
     header = may_adopt(run, saved)
     ask_roles(run)
@@ -52,6 +54,7 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
 
 def take_up(run: Run, ledger: Ledger) -> PlanFile:
     """Open the sealed plan of this run, and enter what it knows of its source. Raises: PlanError."""
+    see_trusted(run.folder.plan)
     own = PlanFile(run.folder.plan)
     source = own.header.source
     ledger.source = SourceCounts(

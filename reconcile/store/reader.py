@@ -22,6 +22,7 @@ from reconcile.core.sent import Sent
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
 from reconcile.errors import StateError
+from reconcile.trust import see_state
 
 __all__ = ["RunRow", "StateReader"]
 
@@ -42,7 +43,13 @@ _AMONG = " AND a.uid IN (SELECT value FROM json_each(?2))"
 class StateReader:
     """The state file, to read. Every call opens it anew, so it never holds up a writer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, acts: bool = False) -> None:
+        """
+        Look at the file. `acts` is whether something is done because of what it says (see `reconcile.trust`).
+
+        Raises: StateError where the file is not to be trusted.
+        """
+        see_state(path, acts=acts)
         self.path = path
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
