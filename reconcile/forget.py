@@ -56,7 +56,7 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
     see_state(path)
     with hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), "forget"):
         with closing(State(path, app.app_id)) as state:
-            sweep(run_dir, state, world)
+            sweep(run_dir, state, world, settings.run.store)
             salt = state.salt()
         folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
         rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))

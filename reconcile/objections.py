@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reconcile.core.globs import regex_of
 from reconcile.core.watermark import is_value
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems
@@ -19,6 +20,7 @@ from reconcile.settings import MOST_PARTITIONS, Settings, Since, seconds_of
 
 __all__ = ["impossible", "impossible_addresses", "require_app", "require_since", "require_source"]
 
+_SHOWN = 40  # characters of a value
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
 
@@ -131,6 +133,7 @@ def impossible(settings: Settings) -> Problems:
         "source.delimiter is not one character",
         "for example --set 'source.delimiter=;'",
     )
+    problems += [problem for pattern in settings.policy.protect for problem in _pattern_problem(pattern)]
     problems += _since_problems(settings.source.since)
     for name, text in (
         ("source.timeout", settings.source.timeout),
@@ -139,6 +142,15 @@ def impossible(settings: Settings) -> Problems:
     ):
         problems += _refusal(lambda text=text: seconds_of(text), name)  # type: ignore[misc]
     return problems
+
+
+def _pattern_problem(pattern: str) -> Problems:
+    try:
+        regex_of(pattern)
+    except ValueError as error:
+        shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}..."
+        return [(f"policy.protect: {shown!r} protects nobody: {error}", 'for example "bot-*", or "admin-[0-9]"')]
+    return []
 
 
 def _since_problems(since: Since) -> Problems:

@@ -22,7 +22,7 @@ from reconcile.core.users import PROFILE_TEXT
 from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
-__all__ = ["MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
+__all__ = ["MAPPABLE", "MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
 
 # What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)

@@ -13,6 +13,7 @@ from reconcile.planning.from_source import DECLARED, make_plan, plan_retry, read
 from reconcile.planning.saved import adopt_plan, may_adopt, take_up
 from reconcile.run import Run, Step
 from reconcile.store.planfile import PlanFile
+from reconcile.trust import see_trusted
 
 __all__ = [
     "DECLARED",
@@ -36,6 +37,7 @@ def check_target(run: Run) -> None:
                     f"there was no run {run.reached.target}", hint="reconcile runs lists what there is"
                 )
         case Step.ADOPTING:
+            see_trusted(Path(run.reached.target))
             may_adopt(run, PlanFile(Path(run.reached.target)))
         case _:
             pass

@@ -73,8 +73,7 @@ def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) 
 
 def what_is_new(run: Run, made: PlanFile) -> list[str]:
     """Say what is new in how plans are made since the last run that wrote."""
-    last = run.state.remembered(DECLARED)
-    return novelties(made.header.declared, msgspec.json.decode(last, type=Declared) if last else None)
+    return novelties(made.header.declared, run.state.remembered_as(DECLARED, Declared))
 
 
 class _Compared(NamedTuple):

@@ -18,6 +18,7 @@ from reconcile.trust import see_state, see_trusted
 
 __all__ = [
     "RUN_ID",
+    "RUN_NAME",
     "RunFolder",
     "drop_partitions",
     "open_run_dir",
@@ -30,7 +31,7 @@ __all__ = [
 
 _PARTITIONS = ".partitions"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # as `run.new_run_id` makes them
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
 
 
 @contextmanager
@@ -99,8 +100,8 @@ def run_folder(run_dir: Path, named: str) -> Path:
 
     Raises: SettingsError for what is no run's name, or a link to somewhere else; StateError where others may write to it.
     """
-    folder = run_dir / named if _RUN.fullmatch(named) else None
-    if folder is None or (folder.is_symlink() and not _RUN.fullmatch(str(folder.readlink()))):
+    folder = run_dir / named if RUN_NAME.fullmatch(named) else None
+    if folder is None or (folder.is_symlink() and not RUN_NAME.fullmatch(str(folder.readlink()))):
         raise SettingsError(f"{named} is not the id of a run", hint="reconcile runs lists what there is")
     see_state(run_dir / "state.sqlite", acts=False)
     see_trusted(folder, acts=False)

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from reconcile.core.heading import header_flaw
 from reconcile.core.outcome import Outcome, Settled
 from reconcile.core.plan import PLAN_FORMAT, Action, Change, PlanHeader, decode_change, encode_change, head_of
 from reconcile.errors import PlanError
@@ -79,7 +80,7 @@ class PlanFile:
         for number, line in enumerate(self._body(), start=2):
             try:
                 change = decode_change(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 raise PlanError(
                     f"line {number} of {self.path} is no change: {error}", hint="make a new one: reconcile plan"
                 ) from None
@@ -123,6 +124,8 @@ class PlanFile:
                 f"{self.path} has plan format {header.format}, not {PLAN_FORMAT}",
                 hint="make a new one: reconcile plan",
             )
+        if flaw := header_flaw(header):
+            raise PlanError(f"line 1 of {self.path} is no header: {flaw}", hint="make a new one: reconcile plan")
         return header, count
 
     def _header(self) -> PlanHeader:

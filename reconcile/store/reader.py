@@ -5,10 +5,11 @@ Nothing here writes or waits; `reconcile.store.state` is the one writer.
 """
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,10 +22,14 @@ from reconcile.core.report import Report
 from reconcile.core.sent import Sent
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
+from reconcile.core.users import fold_uid
 from reconcile.errors import StateError
+from reconcile.store.artifacts import RUN_NAME
 from reconcile.trust import see_state
 
 __all__ = ["RunRow", "StateReader"]
+
+T = TypeVar("T")
 
 _RUN = (  # the fields of a RunRow
     "run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
@@ -32,6 +37,10 @@ _RUN = (  # the fields of a RunRow
 )
 _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SENT = msgspec.json.Decoder(Sent)
+_JSON = msgspec.json.Decoder(dict[str, Any])
+_BASELINE = msgspec.json.Decoder(Baseline)
+_MARKS = msgspec.json.Decoder(frozenset[str])
+_OWN_WRITES = partial(msgspec.convert, type=dict[str, int])
 _UNCONFIRMED = (
     " FROM answered a WHERE a.run_id = ?1"
     " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = a.run_id AND o.seq = a.seq)"
@@ -55,12 +64,12 @@ class StateReader:
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
         sql = f"SELECT {_RUN} FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
-        return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
+        return list(self._each(_run_of, sql, -1 if limit is None else limit))
 
     def turns(self, limit: int) -> list[Turn]:
         """Give the newest runs with what their reports say, newest first; none where there is no state file."""
         sql = f"SELECT {_RUN}, report FROM runs ORDER BY run_id DESC LIMIT ?"  # noqa: S608 - our own words
-        return [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
+        return list(self._each(_turn_of, sql, limit))
 
     def flapped(self, limit: int) -> list[Flapping]:
         """Give the users to whom the newest runs wrote one value more than once, most often first."""
@@ -77,8 +86,7 @@ class StateReader:
     def outcomes(self, run_id: str) -> Iterator[tuple[int, Settled]]:
         """Give the outcomes of a run with the number of their change, in plan order."""
         sql = "SELECT seq, outcome, detail, updated_at, fingerprint FROM outcomes WHERE run_id = ? ORDER BY seq"
-        for seq, outcome, detail, updated_at, fingerprint in self._rows(sql, run_id):
-            yield seq, Settled(Outcome(outcome), detail, updated_at, fingerprint)
+        return self._each(_settled_of, sql, run_id)
 
     def history(self, uid: str) -> Iterator[PastChange]:
         """Give what past runs did about one user, oldest first."""
@@ -107,6 +115,14 @@ class StateReader:
     def troubled(self, run_id: str) -> frozenset[str]:
         """Give the uids of a run that had a change which was rejected, skipped or failed."""
         sql = "SELECT DISTINCT uid FROM outcomes WHERE run_id = ? AND outcome IN ('rejected', 'skipped', 'failed')"
+        return frozenset(self._each(_legal_of, sql, run_id))
+
+    def wrote_to(self, run_id: str) -> frozenset[str]:
+        """Return the uids of a run's changes that reached the directory, or may have."""
+        sql = (
+            "SELECT DISTINCT uid FROM outcomes WHERE run_id = ?"
+            " AND outcome IN ('applied', 'rejected', 'skipped', 'failed')"
+        )
         return frozenset(uid for (uid,) in self._rows(sql, run_id))
 
     def knows(self, run_id: str) -> bool:
@@ -115,9 +131,7 @@ class StateReader:
         return any(self._rows(sql, run_id))
 
     def _past(self, sql: str, *keys: str) -> Generator[PastChange, None, None]:
-        for *known, before, after in self._rows(sql, *keys):
-            states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
-            yield PastChange(*known, *states)
+        return self._each(_past_of, sql, *keys)
 
     def newly(self, run_id: str) -> dict[str, int]:
         """Count the changes of a run by outcome whose user never had that outcome in another run."""
@@ -176,10 +190,7 @@ class StateReader:
             + ("" if uids is None else _AMONG)
         )
         named = () if uids is None else (msgspec.json.encode(list(uids)).decode(),)
-        for seq, uid, action, kind, after, facts in self._rows(sql, run_id, *named):
-            desired = decoded(after)
-            change = Change(seq, uid, Action(action), GuardClass(kind), tuple(desired), desired=desired)
-            yield change, _SENT.decode(facts)
+        return self._each(_unconfirmed_of, sql, run_id, *named)
 
     def unconfirmed_seqs(self, run_id: str) -> Iterator[int]:
         """Give the numbers of the changes that wait to be confirmed, in plan order."""
@@ -192,7 +203,7 @@ class StateReader:
     def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
         """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""
         sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
-        return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
+        return next((self._read(_WHOLE.decode, whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
     def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
         """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
@@ -247,7 +258,7 @@ class StateReader:
             "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
             " AND outcome IN ('applied', 'rejected') GROUP BY uid HAVING max(updated_at) >= ?"
         )
-        return dict(self._rows(sql, since_unix_s))
+        return self._read(_OWN_WRITES, dict(self._rows(sql, since_unix_s)))
 
     def own_deactivations(self) -> frozenset[str]:
         """
@@ -274,7 +285,7 @@ class StateReader:
     def baselines(self) -> Iterator[Baseline]:
         """Give what the good runs measured, newest first, whatever their sources were called: exports bear dates."""
         sql = "SELECT facts FROM baselines ORDER BY json_extract(facts, '$.order') DESC, run_id DESC"
-        return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
+        return (self._read(_BASELINE.decode, facts) for (facts,) in self._rows(sql))
 
     def baseline(self) -> Baseline | None:
         """Give what the last good run measured."""
@@ -283,19 +294,91 @@ class StateReader:
     def quarantine(self) -> frozenset[str] | None:
         """Give the marks of the rows that the last good run quarantined; None where there was none."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'quarantine'")
-        return next((msgspec.json.decode(text, type=frozenset[str]) for (text,) in rows), None)
+        return next((self._read(_MARKS.decode, text) for (text,) in rows), None)
 
-    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def remembered_as(self, name: str, kind: type[T]) -> T | None:
+        """Return what was remembered under a name as a value of this kind; None where nothing was. Raises: StateError."""
+        text = self.remembered(name)
+        return self._read(partial(msgspec.json.decode, type=kind), text) if text else None
+
+    def _each(self, read: Callable[[tuple[Any, ...]], T], sql: str, *values: Any) -> Generator[T, None, None]:
+        """Give each row as `read` understands it. Raises: StateError."""
+        with closing(self._rows(sql, *values)) as rows:
+            for row in rows:
+                yield self._read(read, row)
+
+    def _read(self, read: Callable[[Any], T], found: Any) -> T:
+        """Read what the file holds. Raises: StateError where no run of ours writes that."""
+        try:
+            return read(found)
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+            raise StateError(
+                f"the state file {self.path} holds what reconcile does not write: {error}",
+                hint="put back a copy of it, or name a new --run-dir; nothing in it was acted on",
+            ) from error
+
+    def _rows(self, sql: str, *values: Any) -> Generator[tuple[Any, ...], None, None]:
         if not self.path.exists():
             return
         try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            # Python may free a read that an error ended in another thread.
+            name = f"{self.path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(name, uri=True, check_same_thread=False)) as connection:
                 yield from connection.execute(sql, values)
         except sqlite3.Error as error:
             raise StateError(
                 f"the state file {self.path} cannot be read: {error}",
                 hint="look at the disk; where the file is broken, put back a copy, or name a new --run-dir",
             ) from error
+
+
+def _run_of(row: tuple[Any, ...]) -> RunRow:
+    run = msgspec.convert(dict(zip(RunRow.__struct_fields__, row, strict=True)), RunRow)
+    if not RUN_NAME.fullmatch(run.run_id):
+        # It becomes the name of a folder, which may be removed.
+        raise ValueError(f"{run.run_id!r} is not the id of a run")
+    return run
+
+
+def _turn_of(row: tuple[Any, ...]) -> Turn:
+    *known, text = row
+    return turn_of(msgspec.structs.astuple(_run_of(tuple(known))), _report(text))
+
+
+def _settled_of(row: tuple[Any, ...]) -> tuple[int, Settled]:
+    return msgspec.convert(
+        (row[0], dict(zip(Settled.__struct_fields__, row[1:], strict=True))), tuple[int, Settled]
+    )
+
+
+def _past_of(row: tuple[Any, ...]) -> PastChange:
+    *known, before, after = row
+    states = (_JSON.decode(text or "{}") for text in (before, after))
+    past = msgspec.convert(dict(zip(PastChange.__struct_fields__, (*known, *states), strict=True)), PastChange)
+    if Action(past.action) not in {Action.DEACTIVATE, Action.REACTIVATE}:
+        _legal(
+            past.uid
+        )  # It becomes part of a path; the switches name users in a body, as the directory has them.
+    if past.outcome is not None:
+        Outcome(past.outcome)
+    return past
+
+
+def _unconfirmed_of(row: tuple[Any, ...]) -> tuple[Change, Sent]:
+    seq, uid, action, kind, after, facts = row
+    desired = decoded(after)
+    change = Change(seq, _legal(uid), Action(action), GuardClass(kind), tuple(desired), desired=desired)
+    return change, _SENT.decode(facts)
+
+
+def _legal_of(row: tuple[Any, ...]) -> str:
+    return _legal(row[0])
+
+
+def _legal(uid: str) -> str:
+    if fold_uid(uid) != uid:
+        raise ValueError(f"{uid!r} is no uid")
+    return uid
 
 
 def _report(text: str | None) -> Report | None:
