@@ -21,8 +21,9 @@ from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, with_add
 from reconcile.objections import impossible, impossible_addresses
 from reconcile.settings import MAPPABLE, Secret, Settings
 from reconcile.trust import distrusted, is_open_to_all
+from reconcile.variables import misspelt
 
-__all__ = ["Flags", "environment", "load"]
+__all__ = ["Flags", "environment", "known_variables", "load"]
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     info.name: info.type
@@ -66,6 +67,8 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     """
     problems: Problems = []
     remember(environ.get("COMETCHAT_API_KEY", ""))
+    for name, right in misspelt(environ, known_variables()):
+        problems.append((f"the variable {name} is no setting", f"did you mean {right}? else: unset {name}"))
     named = flags.config or environ.get("RECONCILE_CONFIG")
     path = named or _default_file()
     tree = _read_file(path, problems, named=bool(named)) if path else {}
@@ -83,6 +86,21 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return msgspec.structs.replace(settings, file=path or "")
+
+
+def known_variables() -> list[str]:
+    """Return the name of every variable that sets something; tables whose keys are free have more."""
+    named = [f"RECONCILE_{name.upper()}__{key}" for name, kind in _SECTIONS.items() for key in _keys(kind)]
+    named += [f"RECONCILE_FIELDS__{name.upper()}" for name in MAPPABLE]
+    return [*named, *_COMETCHAT_VARIABLES, "COMETCHAT_API_KEY", "RECONCILE_CONFIG"]
+
+
+def _keys(kind: Any) -> list[str]:
+    """Return the keys of a section, and of the tables in it, as variables name them."""
+    inner = {name: _keys(of) for name, of in _kinds(kind).items()}
+    return [
+        key for name, below in inner.items() for key in (name.upper(), *(f"{name.upper()}__{k}" for k in below))
+    ]
 
 
 def _default_file() -> str | None:

@@ -61,6 +61,9 @@ def _leaves(table: dict[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _column(name: str, value: Any, problems: Problems) -> Column | None:
+    if unmapped := _unmapped(name):
+        problems += unmapped
+        return None
     try:
         return Column(value) if isinstance(value, str) else msgspec.convert(value, Column)
     except (msgspec.ValidationError, ValueError) as error:
@@ -68,10 +71,14 @@ def _column(name: str, value: Any, problems: Problems) -> Column | None:
         return None
 
 
+def _unmapped(name: str) -> Problems:
+    if name in MAPPABLE or name.startswith(METADATA_PREFIX):
+        return []
+    return [unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")])]
+
+
 def _objections(name: str, column: Column) -> Problems:
-    if name not in MAPPABLE and not name.startswith(METADATA_PREFIX):
-        return [unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")])]
-    problems: Problems = []
+    problems = _unmapped(name)
     try:
         path = metadata_path(name)
     except ValueError as error:

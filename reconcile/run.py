@@ -26,6 +26,7 @@ from reconcile import __version__
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
+from reconcile.config import known_variables
 from reconcile.core.breaker import Patience
 from reconcile.core.guards import GuardClass
 from reconcile.core.pacing import Budget, RateGroup, in_flight
@@ -42,6 +43,7 @@ from reconcile.settings import CometChat, Notify, Settings, seconds_of
 from reconcile.store.artifacts import RUN_ID, RunFolder, drop_partitions, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
+from reconcile.variables import unknown_variables
 
 __all__ = [
     "PARTITIONS",
@@ -315,6 +317,8 @@ def open_run(
             stage,
             stack.enter_context(ExitStack()),
         )
+        if unknown := unknown_variables(world.environ, known_variables()):
+            log.warning("settings.unknown_variables", names=unknown, hint="reconcile init shows every setting")
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         if again is None:
             row = RunRow(run_id, command, str(stage), started.isoformat())
