@@ -17,7 +17,7 @@ import msgspec
 
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
-from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, with_addresses
+from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, remember_location, with_addresses
 from reconcile.objections import impossible, impossible_addresses
 from reconcile.settings import MAPPABLE, Secret, Settings
 from reconcile.trust import distrusted, is_open_to_all
@@ -223,6 +223,7 @@ def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], proble
         name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
     }
     location = expand("source.location", parts["source"].location, environ, problems)
+    remember_location(location)
     parts["source"] = msgspec.structs.replace(parts["source"], location=location)
     parts["notify"] = with_addresses(parts["notify"], environ, problems)
     parts["fields"] = read_fields(tree.get("fields"), maps, problems)

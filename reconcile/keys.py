@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from reconcile.addresses import masked, note_written
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems
 from reconcile.logs import remember_secret
@@ -26,6 +27,7 @@ __all__ = [
     "key_text",
     "open_addresses",
     "remember",
+    "remember_location",
     "with_addresses",
 ]
 
@@ -111,7 +113,9 @@ def expand(key: str, location: str, environ: Mapping[str, str], problems: Proble
         is_password = location[: match.start()].endswith(":") and location.startswith("@", match.end())
         return quote(text, safe="") if is_password and _UNQUOTED.search(text) else text
 
-    return re.sub(r"\$\{(\w+)\}", value, location)
+    expanded = re.sub(r"\$\{(\w+)\}", value, location)
+    note_written(expanded, location)
+    return expanded
 
 
 def with_addresses(notify: Notify, environ: Mapping[str, str], problems: Problems) -> Notify:
@@ -134,6 +138,15 @@ def _remember_address(text: str) -> None:
     for part in re.split(r"[/?&=@:\s]+", text):
         if len(part) >= _SHORTEST_TOKEN and re.search(r"\d", part):
             remember(part)
+
+
+def remember_location(location: str) -> None:
+    """Have the password of an address that is not well-formed taken out of what others say of it."""
+    account, at, _ = location.rpartition("@")
+    if at and masked(location) != location:
+        remember(location)
+        remember(account)
+        remember(account.rpartition(":")[2])
 
 
 def remember(secret: str) -> None:

@@ -53,7 +53,9 @@ def test_a_misspelt_setting_is_an_error_with_the_right_name(
 def test_what_kubernetes_tells_of_a_service_is_no_error() -> None:
     """A service may be called reconcile, and other programs have variables of their own."""
     environ = {f"{service}_{ending}": "tcp://10.0.0.1:8080" for service in SERVICES for ending in ENDINGS}
-    environ |= dict.fromkeys(("COMETCHAT_AUTH_KEY", "COMETCHAT_WEBHOOK_SECRET", "RECONCILE", "RECONCILER_IMAGE", "PATH", "HOME"), "x")
+    environ |= dict.fromkeys(
+        ("COMETCHAT_AUTH_KEY", "COMETCHAT_WEBHOOK_SECRET", "RECONCILE", "RECONCILER_IMAGE", "PATH", "HOME"), "x"
+    )
 
     assert list(misspelt(environ, known_variables())) == []
     assert unknown_variables(environ, known_variables()) == []
