@@ -28,6 +28,7 @@ from reconcile.sources import read_export
 from reconcile.store.artifacts import partitions_aside
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import State, StateReader
+from reconcile.trust import see_state
 from reconcile.watermarks import kept_in
 
 __all__ = ["Finding", "examine"]
@@ -118,6 +119,11 @@ def _place(settings: Settings, world: World) -> Iterator[Finding]:
         yield Finding("state", "warn", "none yet: no shrink guard before the first run", "keep the run directory")
         return
     app = settings.cometchat
+    try:
+        see_state(folder / "state.sqlite")
+    except ReconcileError as error:
+        yield Finding("run dir", "fail", error.message, error.hint, int(error.exit_code))
+        return
     try:
         # The state file has one writer at a time: it is opened only while no run can be at work.
         with hold(folder, app_lock_path(world.environ, app.app_id, app.host), "doctor"):

@@ -17,11 +17,13 @@ import msgspec
 
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems, read_fields, unknown, words_of
-from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, with_addresses
+from reconcile.keys import ELSEWHERE, expand, open_addresses, remember, remember_location, with_addresses
 from reconcile.objections import impossible, impossible_addresses
 from reconcile.settings import MAPPABLE, Secret, Settings
+from reconcile.trust import distrusted, is_open_to_all
+from reconcile.variables import misspelt
 
-__all__ = ["Flags", "environment", "load"]
+__all__ = ["Flags", "environment", "known_variables", "load"]
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     info.name: info.type
@@ -65,8 +67,11 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     """
     problems: Problems = []
     remember(environ.get("COMETCHAT_API_KEY", ""))
-    path = flags.config or environ.get("RECONCILE_CONFIG") or _default_file()
-    tree = _read_file(path, problems) if path else {}
+    for name, right in misspelt(environ, known_variables()):
+        problems.append((f"the variable {name} is no setting", f"did you mean {right}? else: unset {name}"))
+    named = flags.config or environ.get("RECONCILE_CONFIG")
+    path = named or _default_file()
+    tree = _read_file(path, problems, named=bool(named)) if path else {}
     problems += open_addresses(tree, str(path))
     _overlay(tree, _from_environment(environ))
     for (section, key), value in flags.values.items():
@@ -83,12 +88,43 @@ def load(flags: Flags, environ: Mapping[str, str]) -> Settings:
     return msgspec.structs.replace(settings, file=path or "")
 
 
+def known_variables() -> list[str]:
+    """Return the name of every variable that sets something; tables whose keys are free have more."""
+    named = [f"RECONCILE_{name.upper()}__{key}" for name, kind in _SECTIONS.items() for key in _keys(kind)]
+    named += [f"RECONCILE_FIELDS__{name.upper()}" for name in MAPPABLE]
+    return [*named, *_COMETCHAT_VARIABLES, "COMETCHAT_API_KEY", "RECONCILE_CONFIG"]
+
+
+def _keys(kind: Any) -> list[str]:
+    """Return the keys of a section, and of the tables in it, as variables name them."""
+    inner = {name: _keys(of) for name, of in _kinds(kind).items()}
+    return [
+        key for name, below in inner.items() for key in (name.upper(), *(f"{name.upper()}__{k}" for k in below))
+    ]
+
+
 def _default_file() -> str | None:
     return "reconcile.toml" if Path("reconcile.toml").is_file() else None
 
 
-def _read_file(path: str, problems: Problems) -> Tree:
+def _distrust(path: Path, *, named: bool) -> tuple[str, str] | None:
+    """
+    Say why a settings file is not read, with the remedy: it says where the API key is sent.
+
+    A file that somebody named may be of another user, who keeps the settings of this job.
+    """
+    found = distrusted(path)
+    if found is None or (named and not is_open_to_all(path)):
+        return None
+    mend = found[1] if is_open_to_all(path) else f"name it: --config {path}"
+    return f"the settings file {path} is not trusted: {found[0]}", f"look at what is in it, then: {mend}"
+
+
+def _read_file(path: str, problems: Problems, *, named: bool) -> Tree:
     try:
+        if problem := _distrust(Path(path), named=named):
+            problems.append(problem)
+            return {}
         tree = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         problems.append(
@@ -187,6 +223,7 @@ def _build(tree: Tree, maps: tuple[str, ...], environ: Mapping[str, str], proble
         name: _section(name, kind, tree.get(name, {}), problems) for name, kind in _SECTIONS.items()
     }
     location = expand("source.location", parts["source"].location, environ, problems)
+    remember_location(location)
     parts["source"] = msgspec.structs.replace(parts["source"], location=location)
     parts["notify"] = with_addresses(parts["notify"], environ, problems)
     parts["fields"] = read_fields(tree.get("fields"), maps, problems)

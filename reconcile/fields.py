@@ -10,7 +10,7 @@ import msgspec
 from reconcile.core.metadata import METADATA_PREFIX, Path, metadata_field, metadata_path
 from reconcile.settings import MAPPABLE, Column, Fields
 
-__all__ = ["Problems", "read_fields", "unknown", "words_of"]
+__all__ = ["Problems", "objections_to", "read_fields", "unknown", "words_of"]
 
 Problems = list[tuple[str, str]]
 
@@ -37,9 +37,18 @@ def read_fields(given: Any, maps: tuple[str, ...], problems: Problems) -> Fields
             problems.append((f"--map {pair} is not of the form field=column", "--map name=full_name"))
         else:
             wanted[name] = column
-    columns = {name: _column(name, value, problems) for name, value in wanted.items()}
-    problems += _overlaps(columns)
-    return Fields({name: column for name, column in columns.items() if column}, is_given=given is not None)
+    read = {name: _column(name, value, problems) for name, value in wanted.items()}
+    columns = {name: column for name, column in read.items() if column}
+    problems += objections_to(columns)
+    return Fields(columns, is_given=given is not None)
+
+
+def objections_to(columns: dict[str, Column]) -> Problems:
+    """Say what is wrong with a mapping whose entries are well formed, each with its remedy."""
+    return [
+        *(problem for name, column in columns.items() for problem in _objections(name, column)),
+        *_overlaps(columns),
+    ]
 
 
 def _leaves(table: dict[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
@@ -52,25 +61,37 @@ def _leaves(table: dict[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _column(name: str, value: Any, problems: Problems) -> Column | None:
-    if name not in MAPPABLE and not name.startswith(METADATA_PREFIX):
-        problems.append(unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")]))
+    if unmapped := _unmapped(name):
+        problems += unmapped
         return None
     try:
-        path = metadata_path(name)
-        column = Column(value) if isinstance(value, str) else msgspec.convert(value, Column)
+        return Column(value) if isinstance(value, str) else msgspec.convert(value, Column)
     except (msgspec.ValidationError, ValueError) as error:
         problems.append((f"fields.{name}: {words_of(error)}", _ENTRY_REMEDY))
         return None
+
+
+def _unmapped(name: str) -> Problems:
+    if name in MAPPABLE or name.startswith(METADATA_PREFIX):
+        return []
+    return [unknown(f"fields.{name}", [f"fields.{known}" for known in (*MAPPABLE, "metadata")])]
+
+
+def _objections(name: str, column: Column) -> Problems:
+    problems = _unmapped(name)
+    try:
+        path = metadata_path(name)
+    except ValueError as error:
+        return [(f"fields.{name}: {words_of(error)}", _ENTRY_REMEDY)]
     if path and path[0] == "@private":
         problems.append(
             (f"{name} is not managed", "take it out of [fields]: it belongs to the service's extensions")
         )
-        return None
     if name == "uid" and not column.made_of.columns:
         problems.append(("fields.uid is the same for every user", "name the column that tells users apart"))
     if column.type != "text" and path is None:
         problems.append((f"fields.{name} has a type", "types are for metadata; leave it out"))
-    return column
+    return problems
 
 
 def _overlaps(names: Iterable[str]) -> Problems:

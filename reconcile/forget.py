@@ -5,7 +5,6 @@ CometChat is not asked: the user there, and the row in the app's own export, are
 """
 
 import gzip
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -23,17 +22,15 @@ from reconcile.report import REPORT_FILES
 from reconcile.report.files import render, told_again
 from reconcile.run import World, sweep
 from reconcile.settings import Settings
-from reconcile.store.artifacts import RunFolder
+from reconcile.store.artifacts import RUN_ID, RunFolder
 from reconcile.store.erase import erase, named, redacted, without_protected
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.planfile import PlanFile, write_plan
 from reconcile.store.state import State, StateReader
 from reconcile.store.users import USERS, drop_user
+from reconcile.trust import see_state
 
 __all__ = ["Forgotten", "forget"]
-
-
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # what else stands in the run directory is not ours
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -57,9 +54,10 @@ def forget(settings: Settings, world: World, uid: str) -> Forgotten:
     path = run_dir / "state.sqlite"
     if not path.exists():
         raise SettingsError(f"there is no state file in {run_dir}", hint="name the run directory: --run-dir")
+    see_state(path)
     with hold(run_dir, app_lock_path(world.environ, app.app_id, app.host), "forget"):
         with closing(State(path, app.app_id)) as state:
-            sweep(run_dir, state, world)
+            sweep(run_dir, state, world, settings.run.store)
             salt = state.salt()
         folders = [folder for folder in _folders(run_dir) if _names(folder, folded)]
         rows = erase(path, folded, salt, world.now().isoformat(timespec="seconds"))
@@ -79,7 +77,8 @@ def _still_in(settings: Settings, uid: str) -> Iterator[str]:
 
 def _folders(run_dir: Path) -> Iterator[RunFolder]:
     for entry in sorted(run_dir.iterdir()):
-        if _RUN_ID.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+        # What else stands in the run directory is not ours.
+        if RUN_ID.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
             # What a killed run had begun to write: no run is at work now.
             for aside in entry.glob(".*.*"):
                 aside.unlink()

@@ -94,7 +94,7 @@ def _place(run: Run) -> Place:
 
 def _let_go(run: Run) -> None:
     with suppress(StateError):
-        sweep(run.settings.run_dir, run.state, run.world)
+        sweep(run.settings.run_dir, run.state, run.world, run.settings.run.store)
 
 
 def note(run: Run, ledger: Ledger, desired: Desired | Parted, source: SourceCounts) -> None:

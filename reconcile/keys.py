@@ -12,10 +12,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from reconcile.addresses import masked, note_written
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems
 from reconcile.logs import remember_secret
 from reconcile.settings import Notify, Secret, Settings
+from reconcile.trust import distrusted
 
 __all__ = [
     "ELSEWHERE",
@@ -25,6 +27,7 @@ __all__ = [
     "key_text",
     "open_addresses",
     "remember",
+    "remember_location",
     "with_addresses",
 ]
 
@@ -66,6 +69,7 @@ def key_text(settings: Settings, environ: Mapping[str, str]) -> str:
                 hint="write the key to a file and name that, or export COMETCHAT_API_KEY",
             )
         try:
+            found = distrusted(file)
             text = file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a text file"
@@ -73,6 +77,11 @@ def key_text(settings: Settings, environ: Mapping[str, str]) -> str:
                 f"the API key file {file} cannot be read: {reason}",
                 hint="name a text file with the key alone that this user may read: --api-key-file FILE",
             ) from None
+        if found is not None:
+            raise SettingsError(
+                f"the API key file {file} is not trusted: {found[0]}",
+                hint=f"see that it holds your key, then: {found[1]}",
+            )
     else:
         text = environ.get("COMETCHAT_API_KEY", "").strip()
     if not text:
@@ -104,7 +113,9 @@ def expand(key: str, location: str, environ: Mapping[str, str], problems: Proble
         is_password = location[: match.start()].endswith(":") and location.startswith("@", match.end())
         return quote(text, safe="") if is_password and _UNQUOTED.search(text) else text
 
-    return re.sub(r"\$\{(\w+)\}", value, location)
+    expanded = re.sub(r"\$\{(\w+)\}", value, location)
+    note_written(expanded, location)
+    return expanded
 
 
 def with_addresses(notify: Notify, environ: Mapping[str, str], problems: Problems) -> Notify:
@@ -127,6 +138,15 @@ def _remember_address(text: str) -> None:
     for part in re.split(r"[/?&=@:\s]+", text):
         if len(part) >= _SHORTEST_TOKEN and re.search(r"\d", part):
             remember(part)
+
+
+def remember_location(location: str) -> None:
+    """Have the password of an address that is not well-formed taken out of what others say of it."""
+    account, at, _ = location.rpartition("@")
+    if at and masked(location) != location:
+        remember(location)
+        remember(account)
+        remember(account.rpartition(":")[2])
 
 
 def remember(secret: str) -> None:

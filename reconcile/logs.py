@@ -38,7 +38,7 @@ _NAMING = {"uid": "user", "role": "role"}  # fields that name somebody, and the 
 _PATH_OF_USER = re.compile(r"(?<=/users/)[A-Za-z0-9_-]+")
 _SECRET_FIELDS = re.compile(r"(?i)(api_?key|authorization|auth_?token|password|secret)")
 # The password of a URL may hold any character, so it ends at the last @ of the word.
-_USERINFO = re.compile(r"(?<=://)([^:/@\s]*):[^\s\"'<>]*@")
+_USERINFO = re.compile(r"(?<=//)([^:/@\s]*):[^\s\"'<>]*@")  # also where the scheme has lost its colon
 _TRACEBACK_LIMIT = 4000
 # Control, format, surrogate, private and unassigned characters, and line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -33,6 +33,7 @@ from reconcile.logs import redact
 from reconcile.run import World
 from reconcile.settings import Notify, Secret, Settings
 from reconcile.store.artifacts import replacing
+from reconcile.trust import distrusted
 
 __all__ = ["Told", "look", "rehearse", "telling"]
 
@@ -153,8 +154,10 @@ def _tell(sends: Mapping[str, Errand], *, longest_s: float, world: World, note: 
 
 
 def _known(memory: Path) -> dict[str, Known]:
-    """Give how the last run of each kind ended; a file that is absent or broken says nothing."""
+    """Give how the last run of each kind ended; a file that is absent, broken or not to be trusted says nothing."""
     try:
+        if distrusted(memory.parent) or distrusted(memory):
+            return {}
         return msgspec.json.decode(memory.read_bytes(), type=dict[str, Known])
     except (OSError, msgspec.DecodeError):
         return {}

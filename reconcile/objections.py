@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reconcile.addresses import masked
+from reconcile.core.globs import regex_of
 from reconcile.core.watermark import is_value
 from reconcile.errors import SettingsError
 from reconcile.fields import Problems
@@ -19,6 +21,7 @@ from reconcile.settings import MOST_PARTITIONS, Settings, Since, seconds_of
 
 __all__ = ["impossible", "impossible_addresses", "require_app", "require_since", "require_source"]
 
+_SHOWN = 40  # characters of a value
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\\?#]")  # what a base URL has no place for
 
 
@@ -122,7 +125,7 @@ def impossible(settings: Settings) -> Problems:
     )
     for name, address in (("store", settings.run.store), ("scheduler", settings.run.scheduler)):
         check(
-            not re.search(r"://.*:.*@", address),  # a key of S3 may have a slash in it
+            masked(address) == address,
             f"run.{name} has a password in it",
             "its keys belong into the environment, where the library finds them",
         )
@@ -131,6 +134,7 @@ def impossible(settings: Settings) -> Problems:
         "source.delimiter is not one character",
         "for example --set 'source.delimiter=;'",
     )
+    problems += [problem for pattern in settings.policy.protect for problem in _pattern_problem(pattern)]
     problems += _since_problems(settings.source.since)
     for name, text in (
         ("source.timeout", settings.source.timeout),
@@ -145,6 +149,15 @@ def _window_problems(windows: tuple[str, ...]) -> Problems:
     remedy = 'for example ["20h", "7d"]; [] for limits that hold for each run alone'
     wrong = [words for words in windows if _refusal(lambda words=words: seconds_of(words), "") or words == "none"]  # type: ignore[misc]
     return [(f"guards.window has {words!r}, which is not a duration", remedy) for words in wrong]
+
+
+def _pattern_problem(pattern: str) -> Problems:
+    try:
+        regex_of(pattern)
+    except ValueError as error:
+        shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}..."
+        return [(f"policy.protect: {shown!r} protects nobody: {error}", 'for example "bot-*", or "admin-[0-9]"')]
+    return []
 
 
 def _since_problems(since: Since) -> Problems:

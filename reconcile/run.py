@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -27,22 +28,28 @@ from reconcile import __version__
 from reconcile.cometchat.client import Client
 from reconcile.cometchat.directory import Directory
 from reconcile.cometchat.gate import Gate, Stop
+from reconcile.config import known_variables
 from reconcile.core.breaker import Patience
+from reconcile.core.guards import GuardClass
 from reconcile.core.metadata import Private
 from reconcile.core.pacing import Budget, RateGroup, in_flight
 from reconcile.core.redaction import Redactor
 from reconcile.core.skew import Skew
 from reconcile.core.waivers import Waiver, waived
+from reconcile.core.watermark import is_value
 from reconcile.descriptors import check_enough, room
 from reconcile.errors import ExitCode, SettingsError, StateError
+from reconcile.fields import objections_to
 from reconcile.interrupts import Interrupts
 from reconcile.keys import api_key
-from reconcile.logs import bind_run, name_nobody, remember_secret
+from reconcile.logs import bind_run, name_nobody, redact, remember_secret
+from reconcile.objections import impossible
 from reconcile.progress import Progress
-from reconcile.settings import Notify, Secret, Settings, seconds_of
-from reconcile.store.artifacts import RunFolder, drop_partitions, open_run_dir
+from reconcile.settings import CometChat, Notify, Secret, Settings, seconds_of
+from reconcile.store.artifacts import RUN_ID, RunFolder, drop_partitions, open_run_dir
 from reconcile.store.lock import app_lock_path, hold
 from reconcile.store.state import RunRow, State
+from reconcile.variables import unknown_variables
 
 __all__ = [
     "PARTITIONS",
@@ -117,6 +124,22 @@ class Options:
     max_age: str | None = (
         None  # how old its work may be by today's settings, where a run goes on with recorded ones
     )
+
+    @property
+    def flaw(self) -> str:
+        """What no command would have taken; empty where nothing is."""
+        unknown = sorted(set(self.release) - set(GuardClass))
+        if unknown:
+            return f"--release has no class {', '.join(unknown)}"
+        if any(
+            number is not None and number < 0 for number in (self.limit, self.expect_rows, *self.release.values())
+        ):
+            return "a number of its flags is negative"
+        return (
+            f"--since {self.since} is neither a time nor a number"
+            if self.since and not is_value(self.since)
+            else ""
+        )
 
 
 class Step(StrEnum):
@@ -332,10 +355,10 @@ def open_run(
         client.may_write = state.see_in_place
         stack.callback(client.close)
         with suppress(StateError):
-            sweep(run_dir, state, world)
+            sweep(run_dir, state, world, settings.run.store)
         folder = RunFolder(run_dir, run_id)
         folder.make()
-        started = datetime.fromisoformat(again.started_at) if again else world.now()
+        started = _start_of(again) if again else world.now()
         run = Run(
             run_id,
             command,
@@ -354,6 +377,8 @@ def open_run(
             stack.enter_context(ExitStack()),
             room(),
         )
+        if unknown := unknown_variables(world.environ, known_variables()):
+            log.warning("settings.unknown_variables", names=unknown, hint="reconcile init shows every setting")
         log.info("run.started", command=command, app_id=app.app_id, version=__version__, resumed=again is not None)
         given = waived(asdict(options))
         if again is None:
@@ -366,14 +391,21 @@ def open_run(
         yield run
 
 
-def sweep(run_dir: Path, state: State, world: World) -> None:
+def sweep(run_dir: Path, state: State, world: World, store: str) -> None:
     """
-    Remove the partitions that a run which was killed left here, or in a store that others see.
+    Remove the partitions that a run which was killed left here, or in `store`, a place that others see.
 
+    What the state file names outside of that store is left, and logged: nothing shows that we made it.
     Raises: StateError where that store cannot be reached; it is tried again by the next run.
     """
     drop_partitions(run_dir)
     for url in filter(None, state.remembered(PARTITIONS).split("\n")):
+        if not _is_made_in(store, url):
+            remedy = (
+                "look at it, and remove it by hand; or set run.store to where it is, and the next run removes it"
+            )
+            log.warning("partitions.left", message=f"{redact(url)} is not in run.store", hint=remedy)
+            continue
         from reconcile.partitions.shelves import Shared  # noqa: PLC0415 - brings Arrow
 
         try:
@@ -381,10 +413,14 @@ def sweep(run_dir: Path, state: State, world: World) -> None:
         except StateError as error:
             log.warning("partitions.left", message=error.message, hint=error.hint)
             raise
-        left = state.remembered(PARTITIONS).split("\n")
-        state.remember(
-            PARTITIONS, "\n".join(left[left.index(url) + 1 :]), world.now().isoformat(timespec="seconds")
-        )
+        left = [line for line in state.remembered(PARTITIONS).split("\n") if line != url]
+        state.remember(PARTITIONS, "\n".join(left), world.now().isoformat(timespec="seconds"))
+
+
+def _is_made_in(store: str, url: str) -> bool:
+    """Whether a URL is a place that a run makes in this store (see `partitions.shelves.shelf_at`)."""
+    place, _, name = url.rpartition("/reconcile-")
+    return bool(store) and place == store.rstrip("/") and RUN_ID.fullmatch(name) is not None
 
 
 @contextmanager
@@ -419,6 +455,15 @@ def _open_state(run_dir: Path, settings: Settings, options: Options, world: Worl
     return state
 
 
+def _start_of(again: RunRow) -> datetime:
+    """Return when a run started that goes on. Raises: SettingsError where its record has no such time."""
+    with suppress(ValueError):
+        started = datetime.fromisoformat(again.started_at)
+        if started.tzinfo is not None:
+            return started
+    raise SettingsError(f"the state file has no time at which run {again.run_id} started", hint=_ANEW)
+
+
 def _see_unmoved(state: State, again: RunRow | None) -> None:
     """See that a run that goes on is still the unfinished one that it was before the locks. Raises: SettingsError."""
     if again is not None and all((row.run_id, row.state) != (again.run_id, again.state) for row in state.runs()):
@@ -448,21 +493,49 @@ def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
     """
     Give the settings and options that a run was started with.
 
-    Where it stands and whom it tells come from today, and so do secrets: a database URL was recorded without its
-    password.
-    Raises: SettingsError where another version recorded what this one does not understand.
+    The app and the way to it come from today, and so do the place of its files, the people who are told, and secrets: a
+    database URL was recorded without its password. What is protected today stays protected.
+    Raises: SettingsError where the run is of another app, or its settings are none that a file could have.
     """
+    found = _decoded(text)
+    recorded = found.settings
+    if today.cometchat.app_id and _reached(recorded.cometchat) != _reached(today.cometchat):
+        raise SettingsError(
+            f"the run is of {' at '.join(_reached(recorded.cometchat))}, and the settings name "
+            f"{' at '.join(_reached(today.cometchat))}",
+            hint=f"resume it with the settings of its app; or {_ANEW}",
+        )
+    protect = dict.fromkeys((*today.policy.protect, *recorded.policy.protect))
+    source = today.source if today.source.shown == recorded.source.shown else recorded.source
+    recorded = msgspec.structs.replace(
+        recorded,
+        cometchat=today.cometchat,
+        policy=msgspec.structs.replace(recorded.policy, protect=tuple(protect)),
+        source=source,
+        run=today.run,
+        notify=today.notify,
+    )
+    return recorded, found.options
+
+
+def _decoded(text: str) -> _Recorded:
+    """Read recorded settings, and check them as those of a file. Raises: SettingsError."""
     try:
         found = msgspec.json.decode(text, type=_Recorded)
-    except msgspec.DecodeError as error:
+        problems = impossible(found.settings) + objections_to(found.settings.fields.columns)
+        words = "; ".join(what for what, _ in problems) or found.options.flaw
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        words = str(error)
+    if words:
         raise SettingsError(
-            f"the recorded settings of the run cannot be used by version {__version__}: {error}", hint=_ANEW
-        ) from None
-    recorded = found.settings
-    app = msgspec.structs.replace(recorded.cometchat, api_key_file=today.cometchat.api_key_file)
-    source = today.source if today.source.shown == recorded.source.shown else recorded.source
-    recorded = msgspec.structs.replace(recorded, cometchat=app, source=source, run=today.run, notify=today.notify)
-    return recorded, found.options
+            f"the recorded settings of the run cannot be used by version {__version__}: {words}", hint=_ANEW
+        )
+    return found
+
+
+def _reached(app: CometChat) -> tuple[str, str]:
+    """Return which app it is, and where its API is: scheme, host and port."""
+    return f"app {app.app_id}", f"{urlsplit(app.url).scheme}://{app.host}"
 
 
 def _recorded(settings: Settings, options: Options) -> str:

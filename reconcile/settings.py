@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from reconcile.addresses import masked, shown_address
 from reconcile.core.guards import ChangeGuard, GuardClass
 from reconcile.core.mapping import ColumnKind, ColumnRule, Mapping, Template, Transform
 from reconcile.core.metadata import METADATA_PREFIX
@@ -22,7 +23,7 @@ from reconcile.core.users import PROFILE_TEXT
 from reconcile.core.watermark import Step
 from reconcile.errors import SettingsError, SourceError
 
-__all__ = ["MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
+__all__ = ["MAPPABLE", "MOST_PARTITIONS", "Notify", "Secret", "Settings", "mapping_for", "rule_of", "seconds_of"]
 
 # What is quoted or a comment is taken first, so that nothing is found in it; `::since` is a type.
 _PARAMETER = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/)|(?<![:\w]):since\b""", re.DOTALL)
@@ -117,16 +118,8 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The location for people: no password, no query string."""
-        if not self.is_database:
-            return self.location
-        scheme, _, rest = self.location.partition("://")
-        # The password comes off first: it may hold any character, also those that end other parts of a URL.
-        account, _, place = rest.rpartition("@")
-        user, has_password, _ = account.partition(":")
-        if not account or not {"/", "?"}.isdisjoint(user):
-            return f"{scheme}://{rest.split('?', 1)[0]}"
-        return f"{scheme}://{user}{':***' if has_password else ''}@{place.split('?', 1)[0]}"
+        """The location for people: nothing that might be a password, and no query string."""
+        return shown_address(self.location)
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,7 +320,7 @@ class Settings(msgspec.Struct, frozen=True):
     def digests(self) -> dict[str, str]:
         """Sum up the sections that decide what is written: a saved plan is bound to them."""
         sections = {
-            "source": msgspec.structs.replace(self.source, location=self.source.shown),
+            "source": msgspec.structs.replace(self.source, location=masked(self.source.location)),
             "fields": self.fields,
             "roles": self.roles,
             "policy": self.policy,

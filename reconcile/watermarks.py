@@ -93,5 +93,4 @@ def drop(run: Run) -> None:
 
 def kept_in(state: StateReader) -> Watermark | None:
     """Give the watermark; None where there is none."""
-    text = state.remembered(_WATERMARK)
-    return msgspec.json.decode(text, type=Watermark) if text else None
+    return state.remembered_as(_WATERMARK, Watermark)

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from reconcile.errors import ReconcileError
+from reconcile.trust import see_state
 
 __all__ = ["files", "run_ids"]
 
@@ -39,6 +40,7 @@ def run_ids(which: str = "1") -> Complete:
             f" WHERE {which} AND substr(run_id, 1, ?) = ? ORDER BY {{}} run_id DESC LIMIT {_SHOWN}"
         )
         try:
+            see_state(path, acts=False)
             rows = _rows(path.absolute(), sql, (len(incomplete), incomplete))
         except (sqlite3.Error, OSError, ValueError, ReconcileError):
             return []

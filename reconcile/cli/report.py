@@ -34,7 +34,7 @@ def command(*, run_id: str, form: str, as_json: bool, redact: bool, show_changes
 
     from reconcile.cli.running import tell  # noqa: PLC0415
     from reconcile.core.report import Report  # noqa: PLC0415
-    from reconcile.errors import SettingsError  # noqa: PLC0415
+    from reconcile.errors import SettingsError, StateError  # noqa: PLC0415
     from reconcile.report import REPORT_FILES  # noqa: PLC0415
     from reconcile.store.artifacts import run_folder  # noqa: PLC0415
 
@@ -48,7 +48,13 @@ def command(*, run_id: str, form: str, as_json: bool, redact: bool, show_changes
     if form != "text":
         show(path.read_text("utf-8"))
         return 0
-    shown = msgspec.json.decode(path.read_bytes(), type=Report)
+    try:
+        shown = msgspec.json.decode(path.read_bytes(), type=Report)
+    except msgspec.DecodeError as error:
+        raise StateError(
+            f"the report of run {folder.name} cannot be read: {error}",
+            hint="its other files are in the same folder; reconcile runs lists the other runs",
+        ) from None
     if shown.redacted:
         return _hidden(settings.run_dir, shown.run_id, form, show_changes)
     tell(shown, run_folder(settings.run_dir, shown.run_id), as_json=False, show_changes=show_changes)

@@ -30,7 +30,7 @@ def command(*, run_id: str | None, accept_age: bool, **given: Any) -> int:
     from reconcile.errors import SettingsError  # noqa: PLC0415 - keeps --help light
     from reconcile.store.reader import StateReader  # noqa: PLC0415
 
-    reader = StateReader(settings.run_dir / "state.sqlite")
+    reader = StateReader(settings.run_dir / "state.sqlite", acts=True)
     if run_id is not None and not reader.knows(run_id):
         raise SettingsError(f"there was no run {run_id}", hint="reconcile runs lists what there is")
     unfinished = [row for row in reader.runs() if row.command != "plan" and row.state not in _OVER]

@@ -1,12 +1,16 @@
-"""The users that shell-style patterns name, as in `policy.protect`."""
+"""
+The users that shell-style patterns name, as in `policy.protect`.
+
+What a pattern means is in `core.globs`.
+"""
 
 from collections.abc import Sequence
-from fnmatch import translate
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcile.core.globs import regex_of
 from reconcile.core.problems import Mask
 
 __all__ = ["matches", "matching"]
@@ -20,11 +24,9 @@ def matching(uids: Sequence[str] | pa.Array, patterns: Sequence[str]) -> list[st
 
 
 def matches(uids: pa.Array, patterns: Sequence[str]) -> Mask:
-    """Mark the uids that a shell-style pattern names."""
+    """Mark the uids that a shell-style pattern names. Raises: ValueError as `globs.regex_of`."""
     hit = np.zeros(len(uids), dtype=bool)
     for pattern in patterns:
-        # RE2 has no atomic groups and spells the end of text in lower case.
-        regex = translate(pattern.lower()).replace("(?>", "(?:").replace("\\Z", "\\z")
-        found = pc.match_substring_regex(uids, f"^{regex}")
+        found = pc.match_substring_regex(uids, regex_of(pattern))
         hit |= found.to_numpy(zero_copy_only=False).astype(bool)
     return hit

@@ -14,6 +14,7 @@ from reconcile.planning.saved import adopt_plan, may_adopt, see_made_before, tak
 from reconcile.planning.windows import keep_uncounted
 from reconcile.run import Run, Step
 from reconcile.store.planfile import PlanFile
+from reconcile.trust import see_trusted
 
 __all__ = [
     "DECLARED",
@@ -39,6 +40,7 @@ def check_target(run: Run) -> None:
                     f"there was no run {run.reached.target}", hint="reconcile runs lists what there is"
                 )
         case Step.ADOPTING:
+            see_trusted(Path(run.reached.target))
             may_adopt(run, PlanFile(Path(run.reached.target)))
         case _:
             pass

@@ -86,9 +86,7 @@ def plan_retry(run: Run, ledger: Ledger, source: Desired | Parted, target: str) 
 
 def what_is_new(run: Run, made: PlanFile) -> list[str]:
     """Say what is new in how plans are made since the last run that wrote."""
-    last = run.state.remembered(DECLARED)
-    before = msgspec.json.decode(last, type=Declared) if last else None
-    return novelties(made.header.declared, before, Settings().chosen)
+    return novelties(made.header.declared, run.state.remembered_as(DECLARED, Declared), Settings().chosen)
 
 
 class _Compared(NamedTuple):

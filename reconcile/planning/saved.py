@@ -1,5 +1,7 @@
 """A plan that was made before: whether it may be carried out, and how a run takes it up."""
 
+from collections import deque
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -7,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from reconcile.core.clocks import is_ahead
-from reconcile.core.plan import PlanHeader
+from reconcile.core.plan import Action, Change, PlanHeader
 from reconcile.core.report import SourceCounts
 from reconcile.core.review import FROM_FUTURE, refusals, release
+from reconcile.core.vetting import Rules, vetted
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
 from reconcile.planning.known import recall_known
@@ -17,9 +20,10 @@ from reconcile.planning.sealing import ask_roles, caution_metadata, foretell
 from reconcile.planning.windows import judged_again
 from reconcile.run import Run
 from reconcile.scope import take_over_users
-from reconcile.settings import seconds_of
+from reconcile.settings import MAPPABLE, seconds_of
 from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
+from reconcile.trust import see_trusted
 
 __all__ = ["adopt_plan", "may_adopt", "see_made_before", "take_up"]
 
@@ -67,9 +71,11 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     """
     Make a saved plan the plan of this run, judged again by what was written since.
 
-    Raises: PlanError, SettingsError where it does not belong here.
+    Raises: PlanError, SettingsError, StateError where it does not belong here.
     """
+    see_trusted(path)
     saved = PlanFile(path)
+    # Before the first request; `write_plan` checks the changes as they go by.
     may_adopt(run, saved)
     header = _released(run, judged_again(run, saved))
     ask_roles(run)
@@ -77,8 +83,8 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
         # More or less of it is carried out than was foretold.
         header = msgspec.structs.replace(header, forecast=foretell(run, header.guards))
     take_over_users(run, path)
-    write_plan(run.folder.plan, header, saved.changes())
-    return take_up(run, ledger)
+    write_plan(run.folder.plan, header, _vetted(run, saved))
+    return _entered(run, ledger)
 
 
 def see_made_before(run: Run, made: PlanFile) -> None:
@@ -92,7 +98,44 @@ def see_made_before(run: Run, made: PlanFile) -> None:
 
 
 def take_up(run: Run, ledger: Ledger) -> PlanFile:
-    """Open the sealed plan of this run, and enter what it knows of its source. Raises: PlanError."""
+    """
+    Open the sealed plan of a run that goes on, and enter what it knows of its source.
+
+    Raises: PlanError where the file is not whole, or has what may not be carried out; StateError.
+    """
+    see_trusted(run.folder.plan)
+    own = PlanFile(run.folder.plan)
+    deque(_vetted(run, own), maxlen=0)
+    return _entered(run, ledger)
+
+
+def _vetted(run: Run, made: PlanFile) -> Iterator[Change]:
+    """Give the changes of a plan, each once it was checked. Raises: PlanError where one may not be carried out."""
+    try:
+        yield from vetted(made.header, made.changes(), _rules(run, made.header))
+    except ValueError as error:
+        raise PlanError(f"{made.path} is refused: {error}", hint="make a new one: reconcile plan") from None
+
+
+def _rules(run: Run, header: PlanHeader) -> Rules:
+    """Say what today's settings allow a plan to do; one that takes a run back may undo whatever that run wrote."""
+    settings, policy = run.settings, run.settings.policy.for_plan
+    mapped = frozenset(settings.fields.columns) | (
+        frozenset() if settings.fields.is_given else frozenset(MAPPABLE)
+    )
+    actions = {Action.CREATE, Action.UPDATE}
+    actions |= {Action.REACTIVATE} if policy.reactivate or header.undoes else set()
+    actions |= {Action.DEACTIVATE} if policy.deactivate_unmanaged or header.undoes else set()
+    return Rules(
+        protect=settings.policy.protect,
+        actions=frozenset(actions - {Action.CREATE} if header.undoes else actions),
+        managed=None if header.undoes else mapped,
+        touched=run.state.wrote_to(header.undoes) if header.undoes else None,
+        forgotten=run.state.forgotten,
+    )
+
+
+def _entered(run: Run, ledger: Ledger) -> PlanFile:
     own = PlanFile(run.folder.plan)
     source = own.header.source
     ledger.source = SourceCounts(

@@ -120,7 +120,13 @@ def told_again(folder: RunFolder, state: StateReader) -> Told | None:
     text = state.report_of(folder.path.name) or (file.read_text("utf-8") if file.exists() else "")
     if not text:
         return None
-    report = msgspec.json.decode(text, type=Report)
+    try:
+        report = msgspec.json.decode(text, type=Report)
+    except msgspec.DecodeError as error:
+        raise StateError(
+            f"the report of run {folder.path.name} cannot be read: {error}",
+            hint="its other files are in the same folder; reconcile runs lists the other runs",
+        ) from None
     return Told(
         report,
         told_changes(PlanFile(folder.plan), state, report) if folder.plan.exists() else iter(()),

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
+from reconcile.addresses import shown_address
 from reconcile.errors import SourceError
 from reconcile.proposal import Sample
 from reconcile.settings import Source
@@ -87,23 +88,24 @@ def _standard_input() -> BinaryIO:
 
 
 def _open(path: Path) -> BinaryIO:
+    shown = shown_address(str(path))
     try:
         # Not blocking: opening a fifo that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise SourceError(f"the export {path} does not exist", hint=_nearby(path)) from None
+        raise SourceError(f"the export {shown} does not exist", hint=_nearby(path)) from None
     except OSError as error:
         hint = _OPEN_HINTS.get(error.errno or 0, "check the path and the disk it is on")
-        raise SourceError(f"the export {path} cannot be read: {error.strerror}", hint=hint) from None
+        raise SourceError(f"the export {shown} cannot be read: {error.strerror}", hint=hint) from None
     except ValueError as error:
         raise SourceError(
-            f"the export {str(path)!r} cannot be read: {error}", hint="name a path without it: --source FILE"
+            f"the export {shown!r} cannot be read: {error}", hint="name a path without it: --source FILE"
         ) from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-        raise SourceError(f"the export {path} is {kind}", hint="name a file; a pipe goes to standard input: -")
+        raise SourceError(f"the export {shown} is {kind}", hint="name a file; a pipe goes to standard input: -")
     return os.fdopen(descriptor, "rb")
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reconcile.errors import SettingsError, StateError
+from reconcile.trust import see_state, see_trusted
 
 __all__ = [
+    "RUN_ID",
+    "RUN_NAME",
     "RunFolder",
     "drop_partitions",
     "open_run_dir",
@@ -27,7 +30,8 @@ __all__ = [
 ]
 
 _PARTITIONS = ".partitions"
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")  # as `run.new_run_id` makes them
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a run's name is never a way to somewhere else
 
 
 @contextmanager
@@ -72,13 +76,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def open_run_dir(run_dir: Path) -> Path:
-    """Make the run directory where it is missing. Raises: StateError."""
+    """Make the run directory where it is missing. Raises: StateError, also where others may write to it."""
     try:
         private_folder(run_dir)
     except OSError as error:
         raise StateError(
             f"the run directory {run_dir} cannot be made: {error.strerror}", hint="name another with --run-dir"
         ) from error
+    see_trusted(run_dir)
     return run_dir
 
 
@@ -90,10 +95,17 @@ def private_folder(path: Path) -> None:
 
 
 def run_folder(run_dir: Path, named: str) -> Path:
-    """Give the folder of the run that a person named. Raises: SettingsError for what is no run's name."""
-    if not _RUN.fullmatch(named):
+    """
+    Return the folder of the run that a person named.
+
+    Raises: SettingsError for what is no run's name, or a link to somewhere else; StateError where others may write to it.
+    """
+    folder = run_dir / named if RUN_NAME.fullmatch(named) else None
+    if folder is None or (folder.is_symlink() and not RUN_NAME.fullmatch(str(folder.readlink()))):
         raise SettingsError(f"{named} is not the id of a run", hint="reconcile runs lists what there is")
-    return run_dir / named
+    see_state(run_dir / "state.sqlite", acts=False)
+    see_trusted(folder, acts=False)
+    return folder
 
 
 class RunFolder:
@@ -115,6 +127,7 @@ class RunFolder:
                     hint="remove the link, and run it again",
                 )
             self.path.mkdir(mode=0o700, exist_ok=True)
+            see_trusted(self.path)
             for aside in self.path.glob(".*"):
                 aside.unlink()  # what a start of this run that was killed was writing
             link = self._run_dir / f".latest.{secrets.token_hex(4)}"
@@ -159,7 +172,9 @@ class RunFolder:
 
 def drop_partitions(run_dir: Path) -> None:
     """Remove what runs, and commands that only look, left of their partitions when they were killed."""
-    for left in (*run_dir.glob(f"*/{_PARTITIONS}"), *run_dir.glob(f"{_PARTITIONS}-*")):
+    # Only what bears a name that we give, and nothing behind a link: the folder may hold other things.
+    folders = [folder for folder in run_dir.glob("*") if RUN_ID.fullmatch(folder.name) and not folder.is_symlink()]
+    for left in (*(folder / _PARTITIONS for folder in folders), *run_dir.glob(f"{_PARTITIONS}-{'[0-9a-f]' * 8}")):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -178,6 +193,6 @@ def partitions_aside(run_dir: Path) -> Iterator[Path]:
 
 
 def prune(run_dir: Path, run_ids: list[str]) -> None:
-    """Let the folders of these runs go."""
-    for run_id in filter(_RUN.fullmatch, run_ids):
+    """Remove the folders of these runs. A name that no run is given is left alone: the folder may be of something else."""
+    for run_id in filter(RUN_ID.fullmatch, run_ids):
         shutil.rmtree(run_dir / run_id, ignore_errors=True)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 
+from reconcile.core.heading import header_flaw
 from reconcile.core.metadata import METADATA_PREFIX
 from reconcile.core.outcome import LOST, Known, Outcome, Settled
 from reconcile.core.plan import (
@@ -130,7 +131,7 @@ class PlanFile:
         for number, line in enumerate(self._body(), start=2):
             try:
                 change = decode_change(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 raise PlanError(
                     f"line {number} of {self.path} is no change: {error}", hint="make a new one: reconcile plan"
                 ) from None
@@ -187,6 +188,8 @@ class PlanFile:
                 f"{self.path} has plan format {header.format}, not {PLAN_FORMAT}",
                 hint="make a new one: reconcile plan",
             )
+        if flaw := header_flaw(header):
+            raise PlanError(f"line 1 of {self.path} is no header: {flaw}", hint="make a new one: reconcile plan")
         return header, count
 
     def _header(self) -> PlanHeader:

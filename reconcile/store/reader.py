@@ -6,10 +6,11 @@ a copy (`reconcile.store.beside`).
 """
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,13 +25,18 @@ from reconcile.core.sent import Sent
 from reconcile.core.sticking import Tried
 from reconcile.core.tombstones import forgotten_among
 from reconcile.core.trend import Flapping, RunRow, Turn, turn_of
+from reconcile.core.users import fold_uid
 from reconcile.core.waivers import Waiver
 from reconcile.core.written import Written, id_at, time_in_id
 from reconcile.errors import StateError
+from reconcile.store.artifacts import RUN_NAME
 from reconcile.store.beside import LOCKED, private_copy
 from reconcile.store.schema import NUMBERING, TABLES, added
+from reconcile.trust import see_state
 
 __all__ = ["RunRow", "StateReader"]
+
+T = TypeVar("T")
 
 _RUN = (  # the fields of a RunRow
     "run_id, command, state, started_at, finished_at, exit_code, verdict, headline, writes,"
@@ -42,6 +48,10 @@ _NUMBERED = "LEFT JOIN run_numbers n USING (run_id)"
 _NEWEST_FIRST = f"{_NUMBERED} ORDER BY {_NUMBER} DESC, run_id DESC"
 _WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SENT = msgspec.json.Decoder(Sent)
+_JSON = msgspec.json.Decoder(dict[str, Any])
+_BASELINE = msgspec.json.Decoder(Baseline)
+_MARKS = msgspec.json.Decoder(frozenset[str])
+_OWN_WRITES = partial(msgspec.convert, type=dict[str, int])
 _UNCONFIRMED = (
     " FROM answered a WHERE a.run_id = ?1"
     " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = a.run_id AND o.seq = a.seq)"
@@ -66,19 +76,25 @@ _WAIT_S = 0.3  # for whoever writes a moment; a run keeps the file until it ends
 class StateReader:
     """The state file, to read. Every call opens it anew, so it never holds up a writer; a copy is kept."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, acts: bool = False) -> None:
+        """
+        Look at the file. `acts` is whether something is done because of what it says (see `reconcile.trust`).
+
+        Raises: StateError where the file is not to be trusted.
+        """
+        see_state(path, acts=acts)
         self.path = path
         self._copy: sqlite3.Connection | None = None
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Give the runs, newest first; none where there is no state file."""
         sql = f"SELECT {_RUN} FROM runs {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own words
-        return [RunRow(*row) for row in self._rows(sql, -1 if limit is None else limit)]
+        return list(self._each(_run_of, sql, -1 if limit is None else limit))
 
     def turns(self, limit: int) -> list[Turn]:
         """Give the newest runs with what their reports say, newest first; none where there is no state file."""
         sql = f"SELECT {_RUN}, report FROM runs {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - our own words
-        found = [turn_of(known, _report(text)) for *known, text in self._rows(sql, limit)]
+        found = self._each(_turn_of, sql, limit)
         return [msgspec.structs.replace(turn, waivers=self.waivers(turn.run_id)) for turn in found]
 
     def flapped(self, limit: int) -> list[Flapping]:
@@ -96,8 +112,7 @@ class StateReader:
     def outcomes(self, run_id: str) -> Iterator[tuple[int, Settled]]:
         """Give the outcomes of a run with the number of their change, in plan order."""
         sql = "SELECT seq, outcome, detail, updated_at, fingerprint FROM outcomes WHERE run_id = ? ORDER BY seq"
-        for seq, outcome, detail, updated_at, fingerprint in self._rows(sql, run_id):
-            yield seq, Settled(Outcome(outcome), detail, updated_at, fingerprint)
+        return self._each(_settled_of, sql, run_id)
 
     def history(self, uid: str) -> Iterator[PastChange]:
         """Give what past runs did about one user, oldest first."""
@@ -125,7 +140,7 @@ class StateReader:
         )
         for *known, before, after, updated_at, made, off, at, began, ended in self._rows(sql, run_id):
             yield msgspec.structs.replace(
-                _past_change(known, before, after),
+                self._read(_past_of, (*known, before, after)),
                 updated_at=updated_at,
                 left=left_by(made, off, at, began, ended),
                 intended_at=at,
@@ -134,6 +149,14 @@ class StateReader:
     def troubled(self, run_id: str) -> frozenset[str]:
         """Give the uids of a run that had a change which was rejected, skipped or failed."""
         sql = "SELECT DISTINCT uid FROM outcomes WHERE run_id = ? AND outcome IN ('rejected', 'skipped', 'failed')"
+        return frozenset(self._each(_legal_of, sql, run_id))
+
+    def wrote_to(self, run_id: str) -> frozenset[str]:
+        """Return the uids of a run's changes that reached the directory, or may have."""
+        sql = (
+            "SELECT DISTINCT uid FROM outcomes WHERE run_id = ?"
+            " AND outcome IN ('applied', 'rejected', 'skipped', 'failed')"
+        )
         return frozenset(uid for (uid,) in self._rows(sql, run_id))
 
     def knows(self, run_id: str) -> bool:
@@ -142,8 +165,7 @@ class StateReader:
         return any(self._rows(sql, run_id))
 
     def _past(self, sql: str, *keys: str) -> Generator[PastChange, None, None]:
-        for *known, before, after in self._rows(sql, *keys):
-            yield _past_change(known, before, after)
+        return self._each(_past_of, sql, *keys)
 
     def newly(self, run_id: str) -> dict[str, int]:
         """Count the changes of a run by outcome whose user never had that outcome in another run."""
@@ -202,10 +224,7 @@ class StateReader:
             + ("" if uids is None else _AMONG)
         )
         named = () if uids is None else (msgspec.json.encode(list(uids)).decode(),)
-        for seq, uid, action, kind, after, facts in self._rows(sql, run_id, *named):
-            desired = decoded(after)
-            change = Change(seq, uid, Action(action), GuardClass(kind), tuple(desired), desired=desired)
-            yield change, _SENT.decode(facts)
+        return self._each(_unconfirmed_of, sql, run_id, *named)
 
     def unconfirmed_seqs(self, run_id: str) -> Iterator[int]:
         """Give the numbers of the changes that wait to be confirmed, in plan order."""
@@ -260,7 +279,7 @@ class StateReader:
     def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
         """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""
         sql = "SELECT whole FROM intents WHERE run_id = ? AND seq = ? AND whole IS NOT NULL"
-        return next((_WHOLE.decode(whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
+        return next((self._read(_WHOLE.decode, whole) for (whole,) in self._rows(sql, run_id, change.seq)), None)
 
     def replaced_metadata(self, run_id: str) -> dict[str, RawObject]:
         """
@@ -286,7 +305,7 @@ class StateReader:
         )
         named = () if uids is None else (msgspec.json.encode(list(uids)).decode(),)
         for *known, before, after, at in self._rows(sql, run_id, *named):
-            yield msgspec.structs.replace(_past_change(known, before, after), intended_at=at)
+            yield msgspec.structs.replace(self._read(_past_of, (*known, before, after)), intended_at=at)
 
     def intended_at(self, run_id: str, seq: int) -> int | None:
         """Give when a change was first recorded, in unix seconds of this machine's clock; None where nobody knows."""
@@ -384,7 +403,7 @@ class StateReader:
             "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
             " AND outcome IN ('applied', 'rejected') GROUP BY uid HAVING max(updated_at) >= ?"
         )
-        return dict(self._rows(sql, since_unix_s))
+        return self._read(_OWN_WRITES, dict(self._rows(sql, since_unix_s)))
 
     def own_deactivations(self) -> dict[str, Left]:
         """
@@ -433,7 +452,7 @@ class StateReader:
             f"SELECT facts FROM baselines {_NUMBERED}"  # noqa: S608 - our own words
             f" ORDER BY json_extract(facts, '$.order') DESC, {_NUMBER} DESC, run_id DESC"
         )
-        return (msgspec.json.decode(facts, type=Baseline) for (facts,) in self._rows(sql))
+        return (self._read(_BASELINE.decode, facts) for (facts,) in self._rows(sql))
 
     def baseline(self) -> Baseline | None:
         """Give what the last good run measured."""
@@ -442,7 +461,28 @@ class StateReader:
     def quarantine(self) -> frozenset[str] | None:
         """Give the marks of the rows that the last good run quarantined; None where there was none."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'quarantine'")
-        return next((msgspec.json.decode(text, type=frozenset[str]) for (text,) in rows), None)
+        return next((self._read(_MARKS.decode, text) for (text,) in rows), None)
+
+    def remembered_as(self, name: str, kind: type[T]) -> T | None:
+        """Return what was remembered under a name as a value of this kind; None where nothing was. Raises: StateError."""
+        text = self.remembered(name)
+        return self._read(partial(msgspec.json.decode, type=kind), text) if text else None
+
+    def _each(self, read: Callable[[tuple[Any, ...]], T], sql: str, *values: Any) -> Generator[T, None, None]:
+        """Give each row as `read` understands it. Raises: StateError."""
+        with closing(self._rows(sql, *values)) as rows:
+            for row in rows:
+                yield self._read(read, row)
+
+    def _read(self, read: Callable[[Any], T], found: Any) -> T:
+        """Read what the file holds. Raises: StateError where no run of ours writes that."""
+        try:
+            return read(found)
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+            raise StateError(
+                f"the state file {self.path} holds what reconcile does not write: {error}",
+                hint="put back a copy of it, or name a new --run-dir; nothing in it was acted on",
+            ) from error
 
     def _rows(self, sql: str, *values: Any) -> Generator[tuple[Any, ...], None, None]:
         if self._is_absent():
@@ -466,7 +506,8 @@ class StateReader:
             yield self._copy
             return
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S)) as connection:
+        # Python may free a read that an error ended in another thread.
+        with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, check_same_thread=False)) as connection:
             if not _is_held(connection):
                 _complete(connection)
                 yield connection
@@ -496,9 +537,54 @@ def _complete(connection: sqlite3.Connection) -> None:
         connection.execute(NUMBERING)
 
 
-def _past_change(known: Iterable[Any], before: str | None, after: str | None) -> PastChange:
-    states = (msgspec.json.decode(text or "{}", type=dict[str, Any]) for text in (before, after))
-    return PastChange(*known, *states)
+def _run_of(row: tuple[Any, ...]) -> RunRow:
+    run = msgspec.convert(dict(zip(RunRow.__struct_fields__, row, strict=True)), RunRow)
+    if not RUN_NAME.fullmatch(run.run_id):
+        # It becomes the name of a folder, which may be removed.
+        raise ValueError(f"{run.run_id!r} is not the id of a run")
+    return run
+
+
+def _turn_of(row: tuple[Any, ...]) -> Turn:
+    *known, text = row
+    return turn_of(msgspec.structs.astuple(_run_of(tuple(known))), _report(text))
+
+
+def _settled_of(row: tuple[Any, ...]) -> tuple[int, Settled]:
+    found = dict(zip(Settled.__struct_fields__, row[1:], strict=False))
+    return msgspec.convert((row[0], found), tuple[int, Settled])
+
+
+def _past_of(row: tuple[Any, ...]) -> PastChange:
+    *known, before, after = row
+    states = (_JSON.decode(text or "{}") for text in (before, after))
+    # The fields behind these have defaults.
+    found = dict(zip(PastChange.__struct_fields__, (*known, *states), strict=False))
+    past = msgspec.convert(found, PastChange)
+    if Action(past.action) not in {Action.DEACTIVATE, Action.REACTIVATE}:
+        _legal(
+            past.uid
+        )  # It becomes part of a path; the switches name users in a body, as the directory has them.
+    if past.outcome is not None:
+        Outcome(past.outcome)
+    return past
+
+
+def _unconfirmed_of(row: tuple[Any, ...]) -> tuple[Change, Sent]:
+    seq, uid, action, kind, after, facts = row
+    desired = decoded(after)
+    change = Change(seq, _legal(uid), Action(action), GuardClass(kind), tuple(desired), desired=desired)
+    return change, _SENT.decode(facts)
+
+
+def _legal_of(row: tuple[Any, ...]) -> str:
+    return _legal(row[0])
+
+
+def _legal(uid: str) -> str:
+    if fold_uid(uid) != uid:
+        raise ValueError(f"{uid!r} is no uid")
+    return uid
 
 
 def _report(text: str | None) -> Report | None:

@@ -50,7 +50,7 @@ class State(StateReader):
 
         Raises: SettingsError when it belongs to another app or to a newer version; StateError.
         """
-        super().__init__(path)
+        super().__init__(path, acts=True)
         self._now = now or (lambda: 0.0)
         self.is_new = not (path.exists() and path.stat().st_size)
         self._readers: list[sqlite3.Connection] = []

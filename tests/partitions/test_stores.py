@@ -92,7 +92,7 @@ def test_a_store_that_does_not_let_us_in_is_no_bug(
     Shared(f"memory://birds/nest/reconcile-{result.json['run_id']}").write(
         "source", pa.table({"uid": ["somebody"]})
     )
-    assert shell("plan", "--quiet").code == 0
+    assert shell("plan", "--quiet", *STORE).code == 0
     assert not memory.store
 
 

@@ -193,8 +193,17 @@ def test_a_folder_in_the_place_of_latest_is_a_state_error(tmp_path: Path) -> Non
 
 def test_only_the_named_runs_are_let_go(tmp_path: Path) -> None:
     """One that is gone already is no error."""
-    for run_id in ("r1", "r2"):
+    first, second, gone = (f"20261123T02150{second}Z-3f9a" for second in range(3))
+    for run_id in (first, second):
         RunFolder(tmp_path, run_id).make()
-    prune(tmp_path, ["r1", "r0"])
+    prune(tmp_path, [first, gone])
 
-    assert names(tmp_path) == ["latest", "r2"]
+    assert names(tmp_path) == [second, "latest"]
+
+
+def test_a_folder_that_bears_no_name_of_a_run_is_not_let_go(tmp_path: Path) -> None:
+    """Whatever the state file says: it is not ours."""
+    (tmp_path / "backup").mkdir()
+    prune(tmp_path, ["backup", "../backup", str(tmp_path / "backup")])
+
+    assert names(tmp_path) == ["backup"]
