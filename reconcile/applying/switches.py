@@ -86,7 +86,7 @@ class Switch:
             planned = self._mode.ours.get(change.uid)
         if planned is None or not planned.is_deactivation(user.created_at, user.deactivated_at):
             return Settled(Outcome.SKIPPED, OTHER_DEACTIVATION)
-        return None
+        return refused_by_role(user.role, self._mode.protected_roles)
 
     def _refusal(self, change: Change) -> Settled | None:
         """Look at who is to be switched off, and say why not; None when it may be done."""

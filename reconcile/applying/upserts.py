@@ -16,7 +16,7 @@ from reconcile.core.ours import OTHER_RECORD, owned, was_made_after, was_near
 from reconcile.core.outcome import DID_NOT_STICK, UNPROVEN, Outcome, Settled
 from reconcile.core.plan import Action, Change
 from reconcile.core.sent import Sent, sent_of
-from reconcile.core.upsert import Create, Terms, Update, decide, left_alone
+from reconcile.core.upsert import Create, Terms, Update, decide, left_alone, refused_by_role
 from reconcile.core.users import Record, fingerprint
 from reconcile.errors import ChangeRejected, DirectoryBusy, DirectoryError, Unclear
 
@@ -322,7 +322,9 @@ class Upserter:
         if uid not in self._mode.ours:
             return False
         seen = self._directory.find_deactivated(uid)
-        return seen is not None and owned(self._mode.ours, uid, seen.user.created_at, seen.user.deactivated_at)
+        if seen is None or refused_by_role(seen.user.role, self._mode.protected_roles):
+            return False
+        return owned(self._mode.ours, uid, seen.user.created_at, seen.user.deactivated_at)
 
 
 def _timed(settled: Settled, *, is_unmoved: bool) -> Settled:
