@@ -50,7 +50,8 @@ PROFILES = {
     "hostile": Profile(
         "hostile",
         _RATES,
-        stuck_in_samples=frozenset({"0066", "0240"}),  # tags
+        # Tags; the last metadata keys, beside what may be hidden.
+        stuck_in_samples=frozenset({"0066", "0240", "bird_74", "bird-229"}),
         # Tags; a metadata key beside a foreign one, and beside what may be hidden.
         stuck_in_world=frozenset({"untagged", "homeless", "alone", "paired"}),
     ),
