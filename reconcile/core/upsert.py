@@ -162,6 +162,9 @@ def left_alone(settled: Settled, spared: Mapping[str, str]) -> Settled:
     """
     if not spared or settled.outcome not in {Outcome.APPLIED, Outcome.ALREADY}:
         return settled
+    if settled.outcome is Outcome.ALREADY:
+        # Nothing was sent, so the time of the record is not ours.
+        settled = msgspec.structs.replace(settled, updated_at=None, fingerprint=None)
     lost = [name for name, why in spared.items() if why == NEVER_EMPTIED]
     if lost:
         return msgspec.structs.replace(settled, outcome=Outcome.REJECTED, detail=_never_emptied(lost))

@@ -401,7 +401,7 @@ class StateReader:
         # What agreed before we sent anything was moved by somebody else.
         sql = (
             "SELECT uid, max(updated_at) FROM outcomes WHERE updated_at IS NOT NULL"
-            " AND outcome IN ('applied', 'rejected') GROUP BY uid HAVING max(updated_at) >= ?"
+            " AND outcome IN ('applied', 'rejected', 'skipped') GROUP BY uid HAVING max(updated_at) >= ?"
         )
         return self._read(_OWN_WRITES, dict(self._rows(sql, since_unix_s)))
 
