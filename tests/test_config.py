@@ -162,6 +162,7 @@ def test_there_is_no_key_that_the_design_does_not_know() -> None:
         ("guards", "max_emptied"),
         ("guards", "max_changed"),
         ("guards", "window"),
+        ("policy", "overwrite_hidden_metadata"),
         *(("notify", key) for key in settings.notify.__struct_fields__),
     }
 
