@@ -52,7 +52,9 @@ def _masked_rest(scheme: str, rest: str) -> str:
         server, slash, path = place.partition("/")
         return f"{_NO_PORT.sub(':***', server)}{slash}{path}"
     user, has_password, _ = account.partition(":")
-    if user and {"/", "?", "#"}.isdisjoint(user):
+    if "?" in user:
+        return user.split("?", 1)[0]
+    if (user or has_password) and {"/", "#"}.isdisjoint(user):
         is_token = scheme in {"http", "https"} and not has_password
         return f"{'***' if is_token else user}{':***' if has_password else ''}@{place}"
     if not has_password and (scheme in _STORES or not user):

@@ -125,7 +125,7 @@ def impossible(settings: Settings) -> Problems:
     )
     for name, address in (("store", settings.run.store), ("scheduler", settings.run.scheduler)):
         check(
-            masked(address) == address,
+            masked(address.split("?", 1)[0]) == address.split("?", 1)[0],
             f"run.{name} has a password in it",
             "its keys belong into the environment, where the library finds them",
         )

@@ -512,7 +512,7 @@ def test_a_name_in_a_database_url_is_taken_from_the_environment() -> None:
     settings = loaded(toml, env={"DB_PASSWORD": "s3cret", "DB_NAME": "app"})
 
     assert settings.source.location == "postgresql://app:s3cret@db/app"
-    assert settings.source.shown == "postgresql://app:***@db/app"
+    assert settings.source.shown == "postgresql://app:***@db/${DB_NAME}"
 
 
 def test_a_name_that_is_not_set_is_a_problem() -> None:
