@@ -7,7 +7,7 @@ as JSON text, in which 1 and 1.0 are one value and 1 and true are two; `rows` ha
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +20,7 @@ __all__ = ["Expected", "Service", "expect"]
 
 Users = Mapping[str, dict[str, Any]]
 
+FARTHEST_SKEW_S = 300  # a clock that is further off holds the deactivations
 _UPDATES = ("update", "role_change", "clear")
 
 
@@ -28,15 +29,24 @@ class Service:
     """
     How the service answers, as far as that decides what is possible, and what our own runs did before.
 
-    `switched_off` are the users that they deactivated, `left_at` the time (unix seconds) of their last write by
-    uid, `stuck` the (uid, field) that they could not clear.
+    `as_of` is when the export was true, by the clock of the service, which is `skew_s` ahead of this machine's.
+    `switched_off` holds the creation and deactivation that they left (unix seconds) of the users that they
+    deactivated, `left_at` the time of their last write by uid, `stuck` the (uid, field) that they could not clear,
+    `held_once` the users that a believed export held or that they created, and `applied` the users by class to whom
+    they did such a change within the window of the guards. `is_private_hidden` says that they know that answers do
+    not show the key @private.
     """
 
     answers: dict[str, str]
     as_of: int
-    switched_off: frozenset[str] = frozenset()
+    switched_off: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     left_at: Mapping[str, int] = field(default_factory=dict)
     stuck: frozenset[tuple[str, str]] = frozenset()
+    skew_s: int = 0
+    held_once: frozenset[str] = frozenset()
+    applied: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    is_private_hidden: bool = False
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ def _put(user: dict[str, Any], name: str, text: str | None) -> None:
         if value is not None:
             user[name] = value
         return
-    metadata = deepcopy(user.get("metadata") or {})
+    metadata = deepcopy(_object(user))
     _put_inner(metadata, name.split(".")[1:], value)
     user.pop("metadata", None)
     if metadata:
@@ -100,12 +110,19 @@ def _put_inner(target: dict[str, Any], path: list[str], value: Any) -> None:
         target[path[0]] = value
 
 
+def _object(user: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a user; nothing where it is no object."""
+    metadata = user.get("metadata") or {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def _is_active(user: Mapping[str, Any]) -> bool:
     return not user.get("deactivatedAt")
 
 
-def _is_protected(uid: str, night: Night) -> bool:
-    return any(fnmatchcase(uid, pattern.lower()) for pattern in night.policy["protect"])
+def _is_protected(uid: str, user: Mapping[str, Any] | None, night: Night) -> bool:
+    is_named = any(fnmatchcase(uid, pattern.lower()) for pattern in night.policy["protect"])
+    return is_named or (user is not None and user.get("role") in night.policy["protect_roles"])
 
 
 def _is_newer(user: Mapping[str, Any], service: Service) -> bool:
@@ -138,7 +155,7 @@ def expect(
     """Say what the runs of a night over this directory plan, hold but for the `released`, and leave behind."""
     changes = _changes(world, night, desired, users, service)
     counts = Counter(kind for _, kind in changes)
-    held = _held(night, desired, users, counts, service) - released
+    held = _held(night, desired, users, changes, service) - released
     after = {uid: deepcopy(dict(user)) for uid, user in users.items()}
     excused: set[tuple[str, str]] = set()
     for (uid, kind), fields in changes.items():
@@ -164,12 +181,15 @@ def _changes(
     changes: dict[tuple[str, str], tuple[str, ...]] = {}
     for uid, values in desired.users.items():
         user = users.get(uid)
-        if _is_protected(uid, night):
+        is_unseen = user is None or _is_hidden(user, service)
+        if _is_protected(uid, None if is_unseen else user, night):
             continue
-        if user is None or _is_hidden(user, service):
+        if user is None or is_unseen:
             changes[uid, "create"] = tuple(name for name in world.fields if values[name] is not None)
         elif not _is_active(user):
-            if night.policy["deactivated"] == "reactivate" and uid in service.switched_off:
+            left = service.switched_off.get(uid)
+            is_ours = left == (user["createdAt"], user["deactivatedAt"])
+            if night.policy["deactivated"] == "reactivate" and is_ours:
                 changes[uid, "reactivate"] = ()
                 changes |= _drift(uid, user, values, night)
         elif night.policy["newer"] == "apply" or not _is_newer(user, service):
@@ -178,8 +198,9 @@ def _changes(
             changes |= found | ({(uid, "clear"): lost} if lost else {})
     if night.policy["unmanaged"] == "deactivate":
         for uid, user in users.items():
-            is_known = uid in desired.users or uid in desired.shielded or _is_protected(uid, night)
-            if _is_active(user) and not is_known and not _is_newer(user, service):
+            is_known = uid in desired.users or uid in desired.shielded or _is_protected(uid, user, night)
+            is_in_scope = night.policy["unmanaged_scope"] == "all" or uid in service.held_once
+            if _is_active(user) and is_in_scope and not is_known and not _is_newer(user, service):
                 changes[uid, "deactivate"] = ()
     return changes
 
@@ -197,8 +218,16 @@ def _drift(
     return found
 
 
-def _held(night: Night, desired: Desired, users: Users, counts: Counter[str], service: Service) -> frozenset[str]:
-    held = {"deactivate"} if desired.nameless and counts["deactivate"] else set()
+def _held(
+    night: Night,
+    desired: Desired,
+    users: Users,
+    changes: Iterable[tuple[str, str]],
+    service: Service,
+) -> frozenset[str]:
+    counts = Counter(kind for _, kind in changes)
+    is_doubtful = desired.nameless > 0 or abs(service.skew_s) > FARTHEST_SKEW_S
+    held = {"deactivate"} if is_doubtful and counts["deactivate"] else set()
     if night.guards is None:
         return frozenset(held)
     seen = [user for user in users.values() if not _is_hidden(user, service)]
@@ -206,7 +235,9 @@ def _held(night: Night, desired: Desired, users: Users, counts: Counter[str], se
     matched = sum(user["uid"] in desired.users for user in active)
     bases = {"create": len(seen), "deactivate": len(active), "reactivate": len(seen) - len(active)}
     for kind in CLASSES:
-        guard, number = night.guards[kind], counts[kind]
+        guard, due = night.guards[kind], {uid for uid, changed in changes if changed == kind}
+        # A class without a change is not judged.
+        number = len(due | service.applied.get(kind, frozenset())) if due and night.window else len(due)
         base = bases.get(kind, matched)
         is_over = number > guard["floor"] and number * 100 > guard["percent"] * base
         is_over = is_over or number > guard.get("max", number)
@@ -230,7 +261,7 @@ def _impossible(
     (uid, kind), answers = key, service.answers
     if kind == "create":
         return ("uid",) if "_" in uid and answers["uid_underscore"] == "illegal" else ()
-    metadata = users[uid].get("metadata") or {}
+    metadata = _object(users[uid])
     is_blocked = "address" in metadata and not isinstance(metadata["address"], dict)
     if kind == "update" and "metadata.address.city" in fields and is_blocked:
         return fields
