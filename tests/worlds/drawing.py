@@ -75,7 +75,11 @@ FOREIGN: list[dict[str, Any]] = [
     {"theme": "dark"},
     {"theme": "dark", "n": 12345678901234567890},
     {"nothing": None},
+    {"@private": {"email": "wren@example.com"}},
+    {"@private": {"email": "ada@example.com"}, "crm": {"id": 7, "tags": ["x"]}},
 ]
+NO_OBJECTS: list[Any] = ["some text", [1, 2], 7, True]  # what metadata may be, beside an object
+AGENT = "@agentic"
 BAD_UIDS = ["", "  ", "ow l", "0", "NULL", "undefined", "a.b@example.com", "u" * 101, "\u212alvin", "ü1"]
 PROTECT = [["app_system"], ["app_system", "u1*"], ["app_system", "*-b", "nobody-*"], ["U2?"], []]
 # Switches whose answers the oracle has rules for; whatever is left out stays as the profile has it.
@@ -89,6 +93,7 @@ TURNED = {
     "metadata_put": ["replace", "merge"],
     "get_metadata": ["shown", "hidden"],
     "echo_metadata": ["shown", "hidden"],
+    "private_metadata": ["shown", "hidden", "hidden"],
     "empty_metadata": ["dropped", "list", "object"],
     "empty_tags": ["clear", "ignore", "reject"],
     "get_tags": ["shown", "hidden"],
@@ -134,22 +139,34 @@ class Night:
     One export and how its run goes.
 
     `cells` holds a row's cells by managed field, the uid among them. `strangers` are records that others put
-    into the directory before. `stop` is what cuts the run short (none, revoke, deadline, kill), `way` how it
-    comes to its writes (apply, saved, canary), `guards` the limits by class, None for those that hold nobody.
+    into the directory before; it has switched off the `banned`, and deleted and made anew the `remade`. `accepts` says
+    whether the run is told to accept the source, `undo` whether what it did is taken back at the end. `stop` is what cuts the run short (none, revoke, deadline, kill), `way` how it
+    comes to its writes (apply, saved, canary), `guards` the limits by class, None for those that hold nobody, and
+    `window` the time over which they hold.
     """
 
     cells: tuple[dict[str, str], ...]
     policy: dict[str, Any]
     guards: dict[str, dict[str, int]] | None = None
+    window: tuple[str, ...] = ("20h",)
     weather: tuple[dict[str, Any], ...] = ()
     strangers: tuple[dict[str, Any], ...] = ()
     way: str = "apply"
     stop: str = "none"
+    accepts: bool = True
+    banned: frozenset[str] = frozenset()
+    remade: frozenset[str] = frozenset()
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A whole world; `fields` are the managed ones."""
+    """
+    A whole world; `fields` are the managed ones.
+
+    The clock of the service is `skew_s` seconds ahead of this machine's. `is_proven` says that the job has learnt
+    whether answers show the key @private.
+    """
 
     fields: tuple[str, ...]
     directory: tuple[dict[str, Any], ...]
@@ -158,10 +175,14 @@ class World:
     switches: dict[str, str] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
     creates_roles: bool = False
+    skew_s: int = 0
+    is_proven: bool = False
 
 
 def draw_world(dice: Random, now_s: int) -> World:
-    """Draw a world; `now_s` is the time (unix seconds) at which its first run starts."""
+    """Draw a world; `now_s` is the time (unix seconds of this machine) at which its first run starts."""
+    skew_s = dice.choice([0, 0, 0, 0, -30, 45, 250, 400, -400, 86_400])
+    now_s += skew_s
     names = [f"u{number}{dice.choice(['', '-b', '_c'])}" for number in range(dice.randrange(5, 41))]
     fields = ("name", *(name for name in KINDS if name != "name" and dice.random() < 0.55))
     turned = dice.sample(sorted(TURNED), dice.choice([0, 0, 1, 3, 8]))
@@ -179,6 +200,8 @@ def draw_world(dice: Random, now_s: int) -> World:
         switches={name: dice.choice(TURNED[name]) for name in turned},
         roles=dice.choice([{}, {"free": "default", "pro": "premium"}, {"free": "default", "pro": "gold"}]),
         creates_roles=dice.random() < 0.3,
+        skew_s=skew_s,
+        is_proven=dice.random() < 0.5,
     )
 
 
@@ -191,21 +214,29 @@ def _night(dice: Random, fields: tuple[str, ...], names: list[str], now_s: int, 
     dice.shuffle(rows)
     is_fair = dice.random() < 0.6
     touched = [] if first else [name for name in names if dice.random() < 0.2]
+    others = frozenset(name for name in names if dice.random() < 0.25)
     return Night(
         cells=tuple(rows or [_row(dice, fields, names[0])]),
         policy={
             "empty": dice.choice(["clear", "clear", "keep"]),
             "newer": dice.choice(["apply", "skip"]),
             "unmanaged": dice.choice(["report", "deactivate"]),
-            "unmanaged_scope": "all",
             "deactivated": dice.choice(["report", "reactivate"]),
             "protect": dice.choice(PROTECT),
+            "protect_roles": dice.choice([[AGENT], [AGENT], [AGENT, "moderator"], []]),
+            "unmanaged_scope": dice.choice(["ours", "all"]),
+            "overwrite_hidden_metadata": dice.random() < 0.2,
         },
         guards=_guards(dice) if dice.random() < 0.25 else None,
+        window=dice.choice([("20h",), ("20h",), ("1h", "7d"), ()]),
         weather=() if is_fair else tuple(dice.sample(WEATHER, dice.choice([1, 1, 2]))),
         strangers=tuple(_record(dice, name, now_s) for name in touched),
         way=dice.choice(["apply", "apply", "apply", "saved", "canary"]),
         stop=dice.choices(["none", "revoke", "deadline", "kill"], [20, 5, 1, 1])[0],
+        accepts=dice.random() < 0.4,
+        banned=frozenset(name for name in others if dice.random() < 0.5),
+        remade=frozenset(name for name in others if dice.random() < 0.3),
+        undo=dice.random() < 0.25,
     )
 
 
@@ -227,7 +258,21 @@ def _row(dice: Random, fields: tuple[str, ...], uid: str) -> dict[str, str]:
 
 
 def _record(dice: Random, uid: str, now_s: int) -> dict[str, Any]:
-    record: dict[str, Any] = {"uid": uid, "createdAt": LONG_AGO}
+    record: dict[str, Any] = {"uid": uid, "createdAt": LONG_AGO, **_values(dice)}
+    if dice.random() < 0.04:
+        record["role"] = AGENT
+    # The export is of an hour ago; within its very second nobody can tell what was first.
+    moved = dice.choice([None, None, None, -AGE_S - 60, -AGE_S + 60, -60])
+    if moved is not None:
+        record[dice.choice(["createdAt", "updatedAt"])] = now_s + moved
+    if dice.random() < 0.12:
+        record["deactivatedAt"] = LONG_AGO + 1
+    return record
+
+
+def _values(dice: Random) -> dict[str, Any]:
+    """Draw what a user holds; now and then metadata that is no object."""
+    record: dict[str, Any] = {}
     metadata: dict[str, Any] = dict(dice.choice(FOREIGN))
     for name, kind in KINDS.items():
         value = dice.choice(VALUES[kind])
@@ -243,12 +288,8 @@ def _record(dice: Random, uid: str, now_s: int) -> dict[str, Any]:
         metadata["address"] = "Oslo"
     if metadata:
         record["metadata"] = metadata
-    # The export is of an hour ago; within its very second nobody can tell what was first.
-    moved = dice.choice([None, None, None, -AGE_S - 60, -AGE_S + 60, -60])
-    if moved is not None:
-        record[dice.choice(["createdAt", "updatedAt"])] = now_s + moved
-    if dice.random() < 0.12:
-        record["deactivatedAt"] = LONG_AGO + 1
+    if dice.random() < 0.03:
+        record["metadata"] = dice.choice(NO_OBJECTS)
     return record
 
 
@@ -282,7 +323,10 @@ def settings(world: World, night: Night) -> str:
         "guards": [
             *(f"{name} = {_table(guard)}" for name, guard in guards.items()),
             f"max_quarantined = {_table(nobody)}",
-            "window = []",  # the oracle knows the limits of each run alone
+            f"max_emptied = {_table(nobody)}",
+            f"max_changed = {_table(nobody)}",
+            "max_shrink_percent = 100",
+            f"window = {json.dumps(night.window)}",
         ],
         "limits": ["core_per_minute = 9000", "standard_per_minute = 18000", "concurrency = 4"],
         "run": ['formats = ["csv"]'],

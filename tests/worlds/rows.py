@@ -43,7 +43,9 @@ def read_rows(world: World, night: Night, roles: frozenset[str]) -> Desired:
         except _Unreadable:
             values = {}
         role = values.get("role")
-        if uid is None or not values or often[uid] > 1 or (role is not None and json.loads(role) not in known):
+        asked = None if role is None else json.loads(role)
+        is_barred = asked is not None and (asked not in known or asked in night.policy["protect_roles"])
+        if uid is None or not values or often[uid] > 1 or is_barred:
             bad.append(uid)
         else:
             users[uid] = values

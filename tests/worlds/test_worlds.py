@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,11 +21,12 @@ import pytest
 
 from reconcile.sandbox import describe
 from reconcile.sandbox.testing import Sandbox
+from reconcile.store.state import State
 from tests.conftest import Result, Shell
 from tests.e2e.traces import creates_per_uid
 from tests.scale import dice, how_many
-from tests.worlds.drawing import AGE_S, Night, World, draw_world, export, settings
-from tests.worlds.oracle import Expected, Service, expect
+from tests.worlds.drawing import AGE_S, LONG_AGO, Night, World, draw_world, export, settings
+from tests.worlds.oracle import Expected, Service, expect, is_heard
 from tests.worlds.rows import Desired, read_rows
 
 # A deadline that comes while an object is let go is not seen there, and comes again.
@@ -51,8 +53,15 @@ def test_a_world_ends_as_the_oracle_says(shell: Shell, sandbox: Sandbox, case: i
     sandbox.use_profile(world.profile)
     sandbox.switch(**world.switches)
     sandbox.load_users(world.directory)
-    service = Service(answers, now_s - AGE_S)
+    sandbox.advance(world.skew_s)
+    is_hidden = world.is_proven and answers["private_metadata"] == "hidden"
+    if is_hidden:
+        with closing(State(Path("runs/state.sqlite"), "demo")) as state:
+            state.remember("private_metadata", "hidden", "2026-01-01T00:00:00+00:00")
+    service = Service(answers, now_s - AGE_S + world.skew_s, skew_s=world.skew_s, is_private_hidden=is_hidden)
     for night in world.nights:
+        if service.is_over:
+            break
         service = _Play(world, night, shell, sandbox, service).run()
 
 
@@ -73,14 +82,17 @@ class _Play:
         self.sandbox = sandbox
         self.service = service
         self.ended: list[str] = []
+        self.taught: frozenset[str] = frozenset()
+        self.desired: Desired | None = None
         self.is_fair = not night.weather and night.stop == "none"
 
     def run(self) -> Service:
         """Play it to its end, hold it against the oracle, and give what the next night has to know."""
         self.sandbox.load_users(self.night.strangers)
+        self._meddle(LONG_AGO + 77)
         self._write_files()
         before, roles = self.sandbox.users(), frozenset(self.sandbox.roles())
-        desired = read_rows(self.world, self.night, roles)
+        self.desired = desired = read_rows(self.world, self.night, roles)
         expected = expect(self.world, self.night, desired, before, self.service)
         self._check_plan(desired, expected, before)
         self.sandbox.clear_log()
@@ -102,16 +114,50 @@ class _Play:
         if self.is_fair:
             assert last.json["outcomes"]["held"] >= sum(expected.counts[kind] for kind in expected.held)
         self._cloud(after, after.keys() & self._failed())
+        if self.night.undo and self.is_fair and self.night.way == "apply" and last.json["outcomes"]["applied"]:
+            self._take_back(last.json["run_id"], before, after)
+            # What it leaves is not what the next night would begin with.
+            return replace(later, is_over=True)
         return later
+
+    def _take_back(self, run: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Undo the run after others have been there: whom they touched is not switched, and theirs is not lost."""
+        self._meddle(LONG_AGO + 1077)
+        now = self.sandbox.users()
+        result = self.shell("undo", run, "--yes", "--json")
+        assert result.code in {0, 4, 5}, result.out
+        for uid, user in self.sandbox.users().items():
+            is_as_we_left = uid in after and _left(now[uid]) == _left(after[uid])
+            was_switched = uid not in before or bool(before[uid].get("deactivatedAt")) is not bool(
+                after[uid].get("deactivatedAt")
+            )
+            if not (is_as_we_left and was_switched):
+                assert bool(user.get("deactivatedAt")) is bool(now[uid].get("deactivatedAt")), (
+                    uid,
+                    before.get(uid),
+                )
+            assert _foreign(user).items() >= _foreign(now[uid]).items(), (uid, before.get(uid), user)
 
     def _write_files(self) -> None:
         path = self.shell.write("users.csv", export(self.world, self.night))
-        os.utime(path, (self.service.as_of, self.service.as_of))
+        as_of = self.service.as_of - self.world.skew_s
+        os.utime(path, (as_of, as_of))
         self.shell.write("reconcile.toml", settings(self.world, self.night))
 
+    def _meddle(self, at: int) -> None:
+        """Others switch users off, and delete some for good and make them anew, long before this night's export."""
+        users = self.sandbox.users()
+        banned = [{**users[uid], "deactivatedAt": at} for uid in self.night.banned & users.keys()]
+        remade = [
+            {"uid": uid, "name": "Made Anew", "role": users[uid]["role"], "createdAt": at}
+            for uid in self.night.remade & users.keys()
+        ]
+        self.sandbox.load_users([*banned, *remade])
+
     def _next(self, before: dict[str, Any], after: dict[str, Any], expected: Expected) -> Service:
-        off = {uid for uid, user in after.items() if user.get("deactivatedAt")}
+        off = {uid: _left(user) for uid, user in after.items() if user.get("deactivatedAt")}
         ours = {uid for uid in off if uid in before and not before[uid].get("deactivatedAt")}
+        ours |= {uid for uid, left in off.items() if self.service.switched_off.get(uid) == left}
         wrote = {
             uid: user
             for uid, user in after.items()
@@ -119,13 +165,29 @@ class _Play:
         }
         wrote |= {uid: after[uid] for uid in after.keys() - before.keys()}
         left_at = {uid: max(user["createdAt"], user.get("updatedAt") or 0) for uid, user in wrote.items()}
-        return Service(
-            self.service.answers,
-            self.service.as_of,
-            (self.service.switched_off & off) | ours,
-            {**self.service.left_at, **left_at},
-            self.service.stuck | expected.stuck,
+        return replace(
+            self.service,
+            switched_off={uid: off[uid] for uid in ours},
+            left_at={**self.service.left_at, **left_at},
+            stuck=self.service.stuck | expected.stuck,
+            held_once=self.service.held_once | (after.keys() - before.keys() - self._failed()) | self.taught,
+            applied=self._applied(),
+            is_private_shown=self.service.is_private_shown or is_heard(before, self.service),
         )
+
+    def _applied(self) -> dict[str, frozenset[str]]:
+        """The users by class to whom runs of ours did such a change."""
+        sql = (
+            "SELECT i.class, i.uid FROM intents i JOIN outcomes o ON o.run_id = i.run_id AND o.seq = i.seq"
+            " WHERE o.outcome = 'applied'"
+            # Of a directory that was empty when the run came.
+            " AND NOT EXISTS (SELECT 1 FROM uncounted u WHERE u.run_id = i.run_id AND u.class = i.class)"
+        )
+        applied: dict[str, set[str]] = {}
+        with closing(sqlite3.connect("runs/state.sqlite")) as state:
+            for kind, uid in state.execute(sql):
+                applied.setdefault(kind, set()).add(uid)
+        return {kind: frozenset(uids) for kind, uids in applied.items()}
 
     def _failed(self) -> set[str]:
         with closing(sqlite3.connect("runs/state.sqlite")) as state:
@@ -133,7 +195,7 @@ class _Play:
 
     def _cloud(self, users: dict[str, Any], uids: set[str]) -> None:
         """Of a write that failed nobody can know that it was ours: let these users be touched by others, too."""
-        later = int(time.time()) + 1000  # noqa: TID251 - by the clock of the sandbox
+        later = int(time.time()) + self.world.skew_s + 1000  # noqa: TID251 - by the clock of the sandbox
         self.sandbox.load_users({**users[uid], "updatedAt": later} for uid in uids)
 
     # The runs
@@ -181,7 +243,7 @@ class _Play:
                 return self._apply()
 
     def _call(self, *argv: str) -> Result:
-        flags = ("--json", "--accept-source")
+        flags = ("--json", *(["--accept-source"] if self.night.accepts else []))
         return self.shell(*argv, *flags)
 
     def _apply(self, *flags: str, run: str | None = None) -> Result:
@@ -190,7 +252,8 @@ class _Play:
 
     def _killed(self) -> Result:
         self.sandbox.fault("latency", low_ms=2, high_ms=8)
-        argv = [sys.executable, "-m", "reconcile", "apply", "--yes", "--accept-source", "--accept-mapping"]
+        argv = [sys.executable, "-m", "reconcile", "apply", "--yes", "--accept-mapping"]
+        argv += ["--accept-source"] if self.night.accepts else []
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(argv, stdout=quiet, stderr=quiet, env=dict(os.environ))
         # In an outage nothing more happens: then it is killed while it waits.
@@ -210,6 +273,8 @@ class _Play:
             return result
         report = result.json
         told = report["outcomes"]
+        if told is not None and self.desired and result.code in {0, 4, 5} and not self.night.accepts:
+            self.taught |= frozenset(self.desired.users)
         self.ended.append(f"{report['command']} {result.code} {report['verdict']} {told}")
         assert report["broken_laws"] == []
         if told is None or result.code in {7, 8}:
@@ -274,6 +339,18 @@ class _Play:
         assert {kind for uid, kind in left if uid not in waiting} <= expected.held
 
 
+def _left(user: dict[str, Any]) -> tuple[int, int]:
+    """By what a record is told from another of the same uid, and one deactivation from another."""
+    return user["createdAt"], user.get("deactivatedAt") or 0
+
+
+def _foreign(user: dict[str, Any]) -> dict[str, str]:
+    """The keys of the metadata that no world maps, as text."""
+    metadata = user.get("metadata")
+    whole = metadata if isinstance(metadata, dict) else {}
+    return {key: json.dumps(whole[key]) for key in ("theme", "n", "nothing", "crm") if key in whole}
+
+
 def _exact(user: dict[str, Any] | None) -> str:
     """A user as text: to Python true is 1."""
     return json.dumps(user, sort_keys=True)
@@ -286,9 +363,9 @@ def _shown(user: dict[str, Any] | None, lost: set[str]) -> Any:
     shown = {name: value for name, value in user.items() if name not in {"updatedAt", "createdAt", "status"}}
     shown["tags"] = sorted(set(user.get("tags") or []))
     shown["deactivatedAt"] = bool(user.get("deactivatedAt"))
-    metadata = dict(user.get("metadata") or {})
-    for name in lost:
-        if name.startswith("metadata."):
-            metadata.pop(name.split(".")[1], None)
+    metadata = user.get("metadata") or {}
+    if isinstance(metadata, dict):
+        gone = {name.split(".")[1] for name in lost if name.startswith("metadata.")}
+        metadata = {key: value for key, value in metadata.items() if key not in gone}
     shown["metadata"] = metadata
     return json.dumps({name: value for name, value in shown.items() if name not in lost}, sort_keys=True)
