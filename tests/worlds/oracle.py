@@ -127,9 +127,11 @@ def _is_protected(uid: str, user: Mapping[str, Any] | None, night: Night) -> boo
     return is_named or (user is not None and user.get("role") in night.policy["protect_roles"])
 
 
-def _is_newer(user: Mapping[str, Any], service: Service) -> bool:
+def _is_newer(user: Mapping[str, Any], service: Service, *, by_either_clock: bool = False) -> bool:
+    """Whether others touched a user after the export: by the clock of the service, or already by one of the two."""
     last = max(user.get("createdAt") or 0, user.get("updatedAt") or 0)
-    return last >= service.as_of and last > service.left_at.get(user["uid"], 0)
+    as_of = service.as_of - max(0, service.skew_s if by_either_clock else 0)
+    return last >= as_of and last > service.left_at.get(user["uid"], 0)
 
 
 def _is_hidden(user: Mapping[str, Any], service: Service) -> bool:
@@ -215,7 +217,8 @@ def _changes(
         for uid, user in users.items():
             is_known = uid in desired.users or uid in desired.shielded or _is_protected(uid, user, night)
             is_in_scope = night.policy["unmanaged_scope"] == "all" or uid in service.held_once
-            if _is_active(user) and is_in_scope and not is_known and not _is_newer(user, service):
+            may_be_newer = _is_newer(user, service, by_either_clock=True)
+            if _is_active(user) and is_in_scope and not is_known and not may_be_newer:
                 changes[uid, "deactivate"] = ()
     return changes
 

@@ -56,6 +56,7 @@ def test_a_world_ends_as_the_oracle_says(shell: Shell, sandbox: Sandbox, case: i
     sandbox.advance(world.skew_s)
     is_hidden = world.is_proven and answers["private_metadata"] == "hidden"
     if is_hidden:
+        Path("runs").mkdir(mode=0o700)
         with closing(State(Path("runs/state.sqlite"), "demo")) as state:
             state.remember("private_metadata", "hidden", "2026-01-01T00:00:00+00:00")
     service = Service(answers, now_s - AGE_S + world.skew_s, skew_s=world.skew_s, is_private_hidden=is_hidden)
