@@ -96,6 +96,7 @@ def reconcile_() -> Callable[[Path], Found]:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    from reconcile.core.actual import shown_column  # noqa: PLC0415
     from reconcile.core.diff import Comparison  # noqa: PLC0415
     from reconcile.core.frame import SOURCE_ROW, Desired  # noqa: PLC0415
     from reconcile.core.mapping import ColumnRule, Mapping, Template  # noqa: PLC0415
@@ -113,8 +114,10 @@ def reconcile_() -> Callable[[Path], Found]:
         comparison = Comparison(Desired(users, (), len(users), mapping))
         for batch in pq.ParquetFile(folder / "actual.parquet").iter_batches(32_000):
             block = pa.table(batch)
-            for name in ("created_at", "updated_at"):
+            for name in ("created_at", "updated_at", "deactivated_at"):
                 block = block.append_column(name, pa.nulls(len(block), pa.int64()))
+            for name in ("tags", "metadata"):
+                block = block.append_column(shown_column(name), pa.array([True] * len(block)))
             comparison.see(block.append_column("deactivated", pa.array([False] * len(block))))
         comparison.settle_unseen()
         findings = comparison.close(whole=True)

@@ -185,7 +185,7 @@ class Ledger:
             unmanaged_users=self.unmanaged_users,
             usage=run.gate.usage(),
             redacted=run.options.redact,
-            waivers=run.state.waivers(run.id),
+            waivers=asked(lambda: run.state.waivers(run.id), ()),
             clock_ahead_s=run.skew.ahead_s if run.skew else None,
         )
 
@@ -281,7 +281,7 @@ def _unconfirmed(run: Run) -> Iterator[str]:
 
 def _unstuck(run: Run) -> Iterator[str]:
     """Say what becomes of the values that CometChat took now and did not keep."""
-    number = run.state.count_unstuck(run.id)
+    number = asked(lambda: run.state.count_unstuck(run.id), 0)
     if number:
         yield (
             f"{number} of the rejected changes did not stick: CometChat took the value and did not keep it; {REMEDY}; it is "

@@ -33,7 +33,6 @@ from reconcile.planning import (
     plan_retry,
     plan_undo,
     read_source,
-    see_made_before,
     take_up,
     what_is_new,
 )
@@ -125,7 +124,6 @@ def _take_up_again(run: Run, ledger: Ledger) -> PlanFile:
         raise
     # Whatever keeps it from going on: what it did before has to be told again.
     ledger.applying = run.reached.is_applying
-    see_made_before(run, made)
     # Proves the key, and learns the rates, before anything is written.
     run.directory(()).roles()
     _see_reviewed(run, made)

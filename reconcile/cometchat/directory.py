@@ -8,7 +8,7 @@ show tags and metadata at all.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
@@ -77,7 +77,6 @@ class Directory:
         self.witnesses: dict[str, str] = {}
         self.first_page = 1
         self._is_first_page_known = False
-        self._opening = Lock()
         self._on_private = on_private
         self._from_list: frozenset[str] = frozenset()
         # Of a walk one thread at a time reads a page, or does with it what the caller does: two on two cores wait for
@@ -324,13 +323,20 @@ class Directory:
 
         Where rows have nothing of the uid, the list ignores what it is asked for: that is not worth a walk a user.
         """
-        with self._opening:
-            if not self._is_first_page_known:
-                self.find_first_page()
         search = (*_named(uid), *more)
+        row = self._search_from(self.first_page, uid, search, settling=settling)
+        if row is None and not self._is_first_page_known:
+            # Where pages are counted from 0, the first one was not asked for.
+            with suppress(ChangeRejected):
+                row = _one_of(self._list(0, *search, settling=settling), uid)
+        return row
+
+    def _search_from(
+        self, first: int, uid: str, search: tuple[tuple[str, str], ...], *, settling: bool
+    ) -> DirectoryUser | None:
         for number in range(_SEARCH_AT_MOST):
-            rows = self._list(self.first_page + number, *search, settling=settling)
-            row = next((row for row in rows if row.uid.lower() == uid), None)
+            rows = self._list(first + number, *search, settling=settling)
+            row = _one_of(rows, uid)
             if row is not None or not rows:
                 return row
             if number + 1 >= _SEARCH_PAGES and not all(uid in other.uid.lower() for other in rows):
@@ -374,6 +380,10 @@ class Directory:
 def _rows_of(number: int, read: Callable[[bytes], T], *more: tuple[str, str]) -> Request[T]:
     params = (("perPage", str(PAGE_SIZE)), ("page", str(number)), ("withTags", "1"), *more)
     return Request("GET", "/users", read, params)
+
+
+def _one_of(rows: Iterable[DirectoryUser], uid: str) -> DirectoryUser | None:
+    return next((row for row in rows if row.uid.lower() == uid), None)
 
 
 def _named(uid: str) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from reconcile.errors import SettingsError
 from reconcile.planning.back import plan_undo
 from reconcile.planning.from_source import DECLARED, make_plan, plan_retry, read_source, what_is_new
-from reconcile.planning.saved import adopt_plan, may_adopt, see_made_before, take_up
+from reconcile.planning.saved import adopt_plan, may_adopt, take_up
 from reconcile.planning.windows import keep_uncounted
 from reconcile.run import Run, Step
 from reconcile.store.planfile import PlanFile
@@ -25,7 +25,6 @@ __all__ = [
     "plan_retry",
     "plan_undo",
     "read_source",
-    "see_made_before",
     "take_up",
     "what_is_new",
 ]

@@ -2,16 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from reconcile.core.clocks import is_ahead
 from reconcile.core.plan import Action, Change, PlanHeader
 from reconcile.core.report import SourceCounts
-from reconcile.core.review import FROM_FUTURE, refusals, release
+from reconcile.core.review import refusals, release
 from reconcile.core.vetting import Rules, vetted
 from reconcile.errors import PlanError, SettingsError
 from reconcile.ledger import Ledger
@@ -25,7 +23,7 @@ from reconcile.store.artifacts import RunFolder
 from reconcile.store.planfile import PlanFile, write_plan
 from reconcile.trust import see_trusted
 
-__all__ = ["adopt_plan", "may_adopt", "see_made_before", "take_up"]
+__all__ = ["adopt_plan", "may_adopt", "take_up"]
 
 
 def may_adopt(run: Run, saved: PlanFile) -> PlanHeader:
@@ -85,16 +83,6 @@ def adopt_plan(run: Run, ledger: Ledger, path: Path) -> PlanFile:
     take_over_users(run, path)
     write_plan(run.folder.plan, header, _vetted(run, saved))
     return _entered(run, ledger)
-
-
-def see_made_before(run: Run, made: PlanFile) -> None:
-    """See that the plan of a run that goes on was not made in the future. Raises: PlanError."""
-    header = made.header
-    if is_ahead(datetime.fromisoformat(header.created_at), run.world.now()):
-        raise PlanError(
-            f"run {run.id} cannot go on with its plan: {FROM_FUTURE.format(header.created_at)}",
-            hint="compare the clock with the right time (date -u), then start anew: reconcile apply",
-        )
 
 
 def take_up(run: Run, ledger: Ledger) -> PlanFile:

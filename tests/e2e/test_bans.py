@@ -14,7 +14,7 @@ from tests.e2e.nights import Nights
 from tests.e2e.profiles import under_one_profile
 
 APPLY = ("apply", "--yes", "--accept-source", "--accept-mapping")
-OFF = ("--set", "policy.unmanaged=deactivate")
+OFF = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all")
 ON = ("--set", "policy.deactivated=reactivate")
 LONG_AGO = 1_600_000_000
 

@@ -17,7 +17,7 @@ from tests.e2e.profiles import under_one_profile
 pytestmark = under_one_profile
 
 LONG_AGO = 1_700_000_000
-SWITCH_OFF = ("--set", "policy.unmanaged=deactivate")
+SWITCH_OFF = ("--set", "policy.unmanaged=deactivate", "--set", "policy.unmanaged_scope=all")
 APPLY = ("apply", "--yes")
 
 

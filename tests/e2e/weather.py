@@ -129,7 +129,7 @@ ROWS: dict[str, dict[str, Case]] = {
         )
     },
     "a redirect": {
-        "a redirect of a look": _case(4, kind="status", code=302, body="html", **LOOKS, nth=2),
+        "a redirect of a look": _case(4, kind="status", code=302, body="html", **LOOKS, nth=4),
         "a redirect of a write": _case(4, kind="status", code=302, body="html", **WRITES, nth=2),
     },
 }

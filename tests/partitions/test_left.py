@@ -135,8 +135,8 @@ def test_to_forget_somebody_removes_what_a_killed_run_left(shell: Shell, drifted
     assert shell("plan", "--quiet").code == 0
     here, there, elsewhere = (
         shell.latest(".partitions"),
-        shell.folder / "store" / "one",
-        shell.folder / "store" / "two",
+        shell.folder / "store" / "reconcile-20261128T000000Z-0001",
+        shell.folder / "store" / "reconcile-20261128T000001Z-0002",
     )
     for place in (here, there, elsewhere):
         (place / "users").mkdir(parents=True)
@@ -144,7 +144,8 @@ def test_to_forget_somebody_removes_what_a_killed_run_left(shell: Shell, drifted
     with closing(State(shell.folder / "runs" / "state.sqlite", "demo")) as state:
         state.remember(PARTITIONS, f"file://{there}\nfile://{elsewhere}", "2026-11-28T00:00:00+00:00")
 
-    assert shell("forget", "nobody-at-all", "--yes").code == 0
+    store = f"run.store=file://{shell.folder / 'store'}"
+    assert shell("forget", "nobody-at-all", "--yes", "--set", store).code == 0
     assert not here.exists()
     assert not there.exists()
     assert not elsewhere.exists()
