@@ -31,7 +31,7 @@ __all__ = [
     "verdict_of",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _COMMAND = re.compile(r": (reconcile [^;]+)")
 
 
