@@ -186,6 +186,8 @@ def _carry_out(run: Run, ledger: Ledger, made: PlanFile) -> None:
     run.interrupts.be_patient()
     run.reach(Stage(Step.APPLYING_EXACTLY if exact else Step.APPLYING))
     _remember(run, made, exact=exact)
+    if run.skew is not None:
+        run.state.keep_skew(run.id, run.skew.ahead_s)
     keep_uncounted(run, made.header)
     mode = _mode(run, made, exact=exact)
     hands = Hands(

@@ -506,11 +506,12 @@ def as_recorded(text: str, today: Settings) -> tuple[Settings, Options]:
             hint=f"resume it with the settings of its app; or {_ANEW}",
         )
     protect = dict.fromkeys((*today.policy.protect, *recorded.policy.protect))
+    roles = dict.fromkeys((*today.policy.protect_roles, *recorded.policy.protect_roles))
     source = today.source if today.source.shown == recorded.source.shown else recorded.source
     recorded = msgspec.structs.replace(
         recorded,
         cometchat=today.cometchat,
-        policy=msgspec.structs.replace(recorded.policy, protect=tuple(protect)),
+        policy=msgspec.structs.replace(recorded.policy, protect=tuple(protect), protect_roles=tuple(roles)),
         source=source,
         run=today.run,
         notify=today.notify,

@@ -20,6 +20,7 @@ from reconcile.errors import (
     ReconcileError,
     StateError,
 )
+from reconcile.evidence import asked
 from reconcile.ledger import Ledger
 from reconcile.logs import redact
 from reconcile.report.files import write_reports
@@ -51,7 +52,9 @@ def reported(run: Run, body: Callable[[Ledger], None]) -> Report:
     bug: Exception | None = None
     try:
         with run.interrupts.breaking():
-            ledger.notes += future_notes((row.run_id for row in run.state.runs()), run.world.now())
+            nobody: list[RunRow] = []
+            known = asked(run.state.runs, nobody)
+            ledger.notes += future_notes((row.run_id for row in known), run.world.now())
             body(ledger)
     except Exception as error:  # noqa: BLE001 - a bug is reported, and raised again
         ended_by = too_few(error) or (_named(run, error) if isinstance(error, ReconcileError) else None)

@@ -383,9 +383,8 @@ def _done(work: Work, action: Action) -> Action:
 
 def _after(terms: Terms, settled: Settled | None) -> Terms:
     """Give the terms of the next change of a user: it meets the record that this one left."""
-    # Who was written but for a field that was left alone counts as skipped.
-    is_written = settled is not None and settled.outcome in {Outcome.APPLIED, Outcome.SKIPPED}
-    if settled is None or not is_written or settled.fingerprint is None:
+    # A user that was written but for a field that was left alone counts as skipped, or as rejected.
+    if settled is None or settled.outcome is Outcome.ALREADY or settled.fingerprint is None:
         return terms
     return replace(terms, expected=settled.fingerprint, left_at=settled.updated_at)
 

@@ -16,7 +16,8 @@ _WRITABLE = frozenset({*PROFILE_TEXT, "role", "tags"})
 def header_flaw(header: PlanHeader) -> str:
     """Say what no run writes into the header of a plan; empty where nothing is."""
     guards = [verdict.guard for verdict in header.guards]
-    odd = [name for name in header.fields if not _exists(name)]
+    # An undo may put back a key of others, which no mapping names.
+    odd = [name for name in header.fields if not _exists(name, private=bool(header.undoes))]
     verdicts = {verdict.verdict for verdict in header.guards}
     numbers = (*header.counts.values(), header.unknown, *(verdict.measured for verdict in header.guards))
     checks = (
@@ -42,11 +43,11 @@ def _has_zone(text: str | None) -> bool:
         return False
 
 
-def _exists(name: str) -> bool:
+def _exists(name: str, *, private: bool) -> bool:
     if not name.startswith(METADATA_PREFIX):
         return name in _WRITABLE
     try:
         path = metadata_path(name)
     except ValueError:
         return False
-    return path is not None and path[0] != "@private"
+    return path is not None and (private or path[0] != "@private")

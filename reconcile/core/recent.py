@@ -82,17 +82,15 @@ def is_counted(run_id: str, undoes: Mapping[str, str]) -> bool:
     return len(seen) % 2 == 1
 
 
-def taken_back(
-    changes: Mapping[str, Sequence[PastChange]], undoes: Mapping[str, str]
-) -> frozenset[tuple[str, int]]:
+def taken_back(changes: Mapping[str, Sequence[PastChange]], undoes: dict[str, str]) -> frozenset[tuple[str, int]]:
     """
     Give the changes (run, number) that a later undo took back, where that undo was not taken back itself.
 
-    `changes` are the changes of the runs that `undoes` names on either side.
+    `changes` are the changes of the runs that `undoes` names on either side, in the order of the runs.
     """
     back: set[tuple[str, int]] = set()
     # The newest undo first: what was taken back of it takes nothing back. A run undoes an earlier one.
-    for run_id in sorted(undoes, reverse=True):
+    for run_id in reversed(undoes):
         standing = [
             past for past in changes.get(run_id, ()) if _is_applied(past) and (run_id, past.seq) not in back
         ]

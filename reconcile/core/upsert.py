@@ -167,7 +167,9 @@ def left_alone(settled: Settled, spared: Mapping[str, str]) -> Settled:
         settled = msgspec.structs.replace(settled, updated_at=None, fingerprint=None)
     lost = [name for name, why in spared.items() if why == NEVER_EMPTIED]
     if lost:
-        return msgspec.structs.replace(settled, outcome=Outcome.REJECTED, detail=_never_emptied(lost))
+        others = {name: why for name, why in spared.items() if name not in lost}
+        detail = "; ".join(filter(None, (_never_emptied(lost), _sparing(others) if others else "")))
+        return msgspec.structs.replace(settled, outcome=Outcome.REJECTED, detail=detail)
     detail = "; ".join(filter(None, (_sparing(spared), settled.detail)))
     return msgspec.structs.replace(settled, outcome=Outcome.SKIPPED, detail=detail)
 

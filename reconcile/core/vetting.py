@@ -35,12 +35,13 @@ class Rules:
     """
     What today's settings allow.
 
-    `protect` are patterns of uids that are never written; `actions` the actions that the policy allows; `managed` the
+    `protect` are patterns of uids that are never written; `protect_roles` roles that no plan gives (lower case); `actions` the actions that the policy allows; `managed` the
     fields of the mapping (None: any that exist); `touched` the users that the run wrote which a plan takes back (None:
     it takes nothing back); `forgotten` picks the users that were forgotten.
     """
 
     protect: tuple[str, ...]
+    protect_roles: frozenset[str]
     actions: frozenset[Action]
     managed: frozenset[str] | None
     touched: frozenset[str] | None
@@ -102,6 +103,8 @@ def _flaw(change: Change, managed: frozenset[str], rules: Rules) -> str:
         return f"the run that the plan takes back did not write {change.uid}"
     if change.action not in rules.actions:
         return f"the policy has no {change.action}"
+    if rules.touched is None and (change.after.get("role") or "").lower() in rules.protect_roles:
+        return f"it gives {change.uid} a protected role (policy.protect_roles)"
     return _flaw_of_fields(change, managed, is_undo=rules.touched is not None)
 
 

@@ -54,7 +54,8 @@ def plan_undo(run: Run, ledger: Ledger, target: str) -> PlanFile:
     visible = tuple(name for name in fields if name.split(".", 1)[0] not in hidden)
     found = undo_changes((past for past in written if past.uid not in unknown | kept), looks, visible, lost)
     unsaid = [(uid, "the directory could not say") for uid in sorted(unknown)]
-    _tell_left(ledger, [*found.left, *unsaid, *too_many, *((uid, "protected") for uid in sorted(kept))])
+    odd = [(uid, "its metadata was not an object") for uid in sorted(run.state.replaced_odd(target))]
+    _tell_left(ledger, [*found.left, *unsaid, *too_many, *odd, *((uid, "protected") for uid in sorted(kept))])
     _tell_roles_left(ledger, sorted(run.state.created_roles(target) & roles))
     with run.stage("plan"):
         counts = {kind: sum(change.guard_class is kind for change in found.changes) for kind in GuardClass}

@@ -116,6 +116,7 @@ def _rules(run: Run, header: PlanHeader) -> Rules:
     actions |= {Action.DEACTIVATE} if policy.deactivate_unmanaged or header.undoes else set()
     return Rules(
         protect=settings.policy.protect,
+        protect_roles=frozenset(settings.policy.protected_roles),
         actions=frozenset(actions - {Action.CREATE} if header.undoes else actions),
         managed=None if header.undoes else mapped,
         touched=run.state.wrote_to(header.undoes) if header.undoes else None,

@@ -57,8 +57,10 @@ _UNCONFIRMED = (
     " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run_id = a.run_id AND o.seq = a.seq)"
 )
 _LEFT_OPEN = " FROM intents a WHERE a.run_id = ?1 AND a.seq NOT IN (SELECT seq FROM outcomes WHERE run_id = ?1)"
+# When an intent was recorded, by the service's clock: what this machine's was ahead is taken out.
+_AT = "t.at - coalesce((SELECT ahead FROM skews k WHERE k.run_id = t.run_id), 0)"
 # What the journal has of the dates that the writes in `outcomes o` left (see `left_by`).
-_DATES = "l.created_at, l.deactivated_at, t.at, n.began, n.ended"
+_DATES = f"l.created_at, l.deactivated_at, {_AT}, n.began, n.ended"
 _DATED = (
     "LEFT JOIN left_by_us l ON l.run_id = o.run_id AND l.seq = o.seq"
     " LEFT JOIN intent_times t ON t.run_id = o.run_id AND t.seq = o.seq"
@@ -263,9 +265,14 @@ class StateReader:
         return frozenset(run_id for (run_id,) in rows)
 
     def undoes(self) -> dict[str, str]:
-        """Give, for every undo run, the run that it took back; empty where an older version did not record which."""
+        """
+        Give, for every undo run, the run that it took back, in the order of the runs.
+
+        The target is empty where an older version did not record which.
+        """
         old = "SELECT run_id, '' FROM runs WHERE command = 'undo' AND run_id NOT IN (SELECT run_id FROM undoes)"
-        return dict(self._rows(f"SELECT run_id, target FROM undoes UNION ALL {old}"))  # noqa: S608 - our own words
+        every = f"SELECT h.* FROM (SELECT run_id, target FROM undoes UNION ALL {old}) h"  # noqa: S608 - our own words
+        return dict(self._rows(f"{every} {_NUMBERED} ORDER BY {_NUMBER}, run_id"))
 
     def waivers(self, run_id: str) -> tuple[Waiver, ...]:
         """Give what a person let pass in a run, in the order of time."""
@@ -294,11 +301,16 @@ class StateReader:
                 wholes[uid] = {**_WHOLE.decode(text), **wholes.get(uid, {})}
         return wholes
 
+    def replaced_odd(self, run_id: str) -> frozenset[str]:
+        """Give the uids of users whose metadata a run replaced although it was no object: CometChat takes none back."""
+        sql = "SELECT uid FROM replaced_metadata WHERE run_id = ? AND substr(whole, 1, 1) <> '{'"
+        return frozenset(self._uids(sql, run_id))
+
     def left_open(self, run_id: str, uids: Iterable[str] | None = None) -> Generator[PastChange, None, None]:
         """Give the changes of a run that may have been sent and have no outcome, of these users or of all, in plan order."""
         sql = (
             "SELECT run_id, seq, uid, action, NULL, '', before, after,"  # noqa: S608 - our own words
-            " (SELECT at FROM intent_times t WHERE t.run_id = a.run_id AND t.seq = a.seq)"
+            f" (SELECT {_AT} FROM intent_times t WHERE t.run_id = a.run_id AND t.seq = a.seq)"
             + _LEFT_OPEN
             + ("" if uids is None else _AMONG)
             + " ORDER BY seq"
@@ -308,18 +320,18 @@ class StateReader:
             yield msgspec.structs.replace(self._read(_past_of, (*known, before, after)), intended_at=at)
 
     def intended_at(self, run_id: str, seq: int) -> int | None:
-        """Give when a change was first recorded, in unix seconds of this machine's clock; None where nobody knows."""
-        sql = "SELECT at FROM intent_times WHERE run_id = ? AND seq = ?"
+        """Give when a change was first recorded, in unix seconds by the service's clock; None where nobody knows."""
+        sql = f"SELECT {_AT} FROM intent_times t WHERE run_id = ? AND seq = ?"  # noqa: S608 - our own words
         return next((at for (at,) in self._rows(sql, run_id, seq)), None)
 
     def undated(self, run_id: str) -> list[tuple[int, str, int | None]]:
         """
         Give the deactivations that a run made and of which no date was kept: number, uid, and when it was recorded.
 
-        The time is in unix seconds of this machine's clock, None where nobody knows.
+        The time is in unix seconds by the service's clock, None where nobody knows.
         """
         sql = (
-            f"SELECT o.seq, o.uid, t.at FROM outcomes o {_DATED} WHERE o.run_id = ?"  # noqa: S608 - our own words
+            f"SELECT o.seq, o.uid, {_AT} FROM outcomes o {_DATED} WHERE o.run_id = ?"  # noqa: S608 - our own words
             " AND o.action = 'deactivate' AND o.outcome = 'applied' AND l.deactivated_at IS NULL ORDER BY o.seq"
         )
         return list(self._rows(sql, run_id))
@@ -334,9 +346,7 @@ class StateReader:
 
     def last_write(self, run_id: str) -> int | None:
         """Give when a run last recorded a write, in unix seconds of the clock then; None where no version dated it."""
-        if not any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'intent_times'")):
-            return None
-        found = self._rows("SELECT max(at) FROM intent_times WHERE run_id = ?", run_id)
+        found = self._rows("SELECT at FROM last_writes WHERE run_id = ?", run_id)
         return next((at for (at,) in found), None) or None
 
     def settings_of(self, run_id: str) -> str:

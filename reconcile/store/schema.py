@@ -35,7 +35,9 @@ CREATE TABLE tombstones (uid_hash TEXT PRIMARY KEY, forgotten_at TEXT NOT NULL) 
 
 # Made where they are missing; a version that does not know them works without:
 # `answered`: it looks at the same users one by one;
-# `intent_times`: when an intent was recorded, unix seconds of this machine's clock;
+# `intent_times`: when an intent was first recorded, unix seconds of this machine's clock;
+# `last_writes`: when a run last recorded one, likewise;
+# `skews`: how many seconds this machine's clock was ahead of the service's when a run began to write;
 # `uncounted`: the classes of a run that no later limit counts, because a person released them, or it was a migration;
 # `left_by_us`: the dates that a write left of a user, unix seconds of the service's clock;
 # `run_numbers`: the order of the runs, with start and end in unix seconds of this machine's clock: a run id has a date,
@@ -53,6 +55,8 @@ CREATE TABLE IF NOT EXISTS answered (
 CREATE TABLE IF NOT EXISTS intent_times (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (run_id, seq)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS skews (run_id TEXT PRIMARY KEY, ahead INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS last_writes (run_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS intent_times_by_at ON intent_times (at);
 CREATE TABLE IF NOT EXISTS uncounted (
     run_id TEXT NOT NULL, class TEXT NOT NULL, PRIMARY KEY (run_id, class)

@@ -164,12 +164,17 @@ class State(StateReader):
         Record what is about to be sent, durably: the fields to write, as they are and as they are to be
         (None: what the change says).
 
-        A second try of the same change keeps what stood there before the first, and has a time of its own: the age of a
+        A second try of the same change keeps what stood there before the first, and the time of the first. The age of a
         run counts from its last write.
         Raises: StateError; then nothing may be sent.
         """
-        row = (run_id, change.seq, int(self._now()))
-        self._put("INSERT OR REPLACE INTO intent_times VALUES (?, ?, ?)", row, durable=False)
+        at = int(self._now())
+        row = (run_id, change.seq, at)
+        self._put("INSERT OR IGNORE INTO intent_times VALUES (?, ?, ?)", row, durable=False)
+        latest = (
+            "INSERT INTO last_writes VALUES (?, ?) ON CONFLICT (run_id) DO UPDATE SET at = max(at, excluded.at)"
+        )
+        self._put(latest, (run_id, at), durable=False)
         self._put(
             "INSERT OR IGNORE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
@@ -210,6 +215,10 @@ class State(StateReader):
             " (SELECT 1 FROM replaced_metadata WHERE run_id = ?1 AND seq = ?2 AND whole = ?4)"
         )
         self._put(sql, (run_id, change.seq, change.uid, bytes(whole).decode()), durable=False)
+
+    def keep_skew(self, run_id: str, ahead_s: float) -> None:
+        """Record how many seconds this machine's clock is ahead of the service's, before a run writes."""
+        self._put("INSERT OR IGNORE INTO skews VALUES (?, ?)", (run_id, round(ahead_s)), durable=False)
 
     def keep_whole(self, run_id: str, change: Change, metadata: Mapping[str, msgspec.Raw]) -> None:
         """Record a whole metadata object, durably, before all of it is taken away and written anew."""

@@ -115,7 +115,7 @@ def test_the_limit_is_that_of_today(nights: Nights, sandbox: Sandbox, clock: Clo
     assert nights.shell("resume", "--json", "--set", f"policy.plan_max_age={age}").code == code
 
 
-@pytest.mark.parametrize("forget", ["DROP TABLE intent_times", "DELETE FROM intent_times"])
+@pytest.mark.parametrize("forget", ["DROP TABLE last_writes", "DELETE FROM last_writes"])
 @pytest.mark.parametrize("ended", ["finished_at", "started_at"])
 def test_a_run_of_an_older_version_counts_from_its_end_or_its_start(
     nights: Nights, sandbox: Sandbox, forget: str, ended: str
@@ -135,7 +135,7 @@ def test_a_run_of_an_older_version_counts_from_its_end_or_its_start(
 def test_a_run_that_wrote_nothing_counts_from_its_plan(nights: Nights, sandbox: Sandbox, clock: Clock) -> None:
     """It was killed between its plan and its first write."""
     run_id = stopped(nights, sandbox).json["run_id"]
-    rewrite(nights, "DELETE FROM intents", "DELETE FROM outcomes", "DELETE FROM intent_times")
+    rewrite(nights, "DELETE FROM intents", "DELETE FROM outcomes", "DELETE FROM last_writes")
     clock.ahead_s = 25 * HOUR
     refused = nights.shell("resume", "--json")
     clock.ahead_s = 23 * HOUR

@@ -248,6 +248,28 @@ def test_undo_puts_back_what_a_write_lost_beside_its_own_fields(job: Shell, sand
     assert metadata(sandbox, "kea") == held | {"phone": "2", "since": 1}
 
 
+def test_undo_puts_back_the_private_key(job: Shell, sandbox: Sandbox) -> None:
+    """It stands in the journal, where an answer showed it before the write."""
+    load(sandbox, kea={"country": "ZZ", **PRIVATE})
+    write(job, "kea")
+    run_id = apply(job).json["run_id"]
+    load(sandbox, kea={"country": "DE"})
+    undone = job("undo", run_id, "--yes", "--json")
+
+    assert undone.code == 0, undone.out
+    assert metadata(sandbox, "kea") == {"country": "ZZ", **PRIVATE}
+
+
+def test_undo_names_the_users_whose_metadata_was_no_object(job: Shell, sandbox: Sandbox) -> None:
+    """CometChat takes none back that is not one."""
+    load(sandbox, kea=["a", "list"], tui=PRIVATE)
+    write(job, "kea")
+    run_id = apply(job, *ALLOW).json["run_id"]
+    undone = job("undo", run_id, "--yes", "--json")
+
+    assert "kea (its metadata was not an object)" in " ".join(undone.json["notes"])
+
+
 def test_undo_of_the_last_metadata_of_an_app_puts_it_back(job: Shell, sandbox: Sandbox) -> None:
     """Nobody shows any now: the first user proves that looks show it, as its metadata stands in the journal."""
     load(sandbox, kea={"country": "ZZ"}, tui={"country": "ZZ"})

@@ -48,6 +48,10 @@ def _becomes(action: str, kind: str) -> Callable[[Lines], None]:
 
 EDITS: dict[str, tuple[Callable[[Lines], object], str]] = {
     "a protected user": (lambda lines: _change(lines).update(uid="app_system"), "app_system is protected (policy.protect)"),
+    "a protected role": (
+        lambda lines: _change(lines, kind="role_change").update(desired={"role": "@agentic"}),
+        "a protected role (policy.protect_roles)",
+    ),
     "a uid in capitals": (lambda lines: _change(lines).update(uid="Wren"), "'Wren' is no uid"),
     "a uid that is a path": (lambda lines: _change(lines).update(uid="../roles"), "'../roles' is no uid"),
     "a reserved uid": (lambda lines: _change(lines).update(uid="null"), "'null' is no uid"),
