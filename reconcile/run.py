@@ -385,7 +385,7 @@ def open_run(
             row = RunRow(run_id, command, str(stage), started.isoformat())
             state.begin(row, settings=_recorded(settings, options), version=__version__)
         else:
-            # What the run was started with was said by whoever started it.
+            # The flags of the first start are recorded already, with the person who gave them.
             given -= waived(asdict(as_recorded(state.settings_of(run_id), settings)[1]))
         run.waive(given)
         yield run

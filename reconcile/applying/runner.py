@@ -203,7 +203,7 @@ class Applier:
         directory.rely_on_list(self._header.unproven)
 
     def _recall(self) -> None:
-        """Look at a user each to whom an earlier start of this run wrote: that may prove it without another write."""
+        """Look at users that an earlier start of this run wrote, a few for each group: a look may prove the group."""
         for group in sorted(self._header.unproven) if self._mode.settled else ():
             fields = self._fields_in({group})
             applied = {seq for seq, settled in self._mode.settled.items() if settled.outcome is Outcome.APPLIED}

@@ -15,7 +15,7 @@ from reconcile.errors import ReconcileError
 __all__ = ["run_and_tell"]
 
 _SHOWN_CHANGES = 10
-_READER_S = 10.0  # for whoever reads the result of a run: it stands in the report, too
+_READER_S = 10.0  # how long the result waits for its reader; the report has it, too
 
 
 def run_and_tell(
@@ -59,7 +59,7 @@ def run_and_tell(
             raise
         say(f"note: {safe(error.message, 800)}", err=True)
         return int(report.exit_code)
-    # Outside of the run: whoever reads this, or does not, holds up no lock.
+    # Outside of the run: a slow reader holds up no lock.
     wait_no_longer_than(_READER_S)
     try:
         tell(report, folder, as_json=given["as_json"], redactor=redactor, show_changes=given.get("show_changes"))

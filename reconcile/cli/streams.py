@@ -1,5 +1,5 @@
 """
-Our three streams: closed by whoever started us, or read by nobody. A run goes on without them.
+The three standard streams. The caller may have closed them, or may not read them. A run goes on without them.
 
 A pipe whose reader sleeps would stop the thread that writes to it, whenever the pipe is full. So nothing is written before
 the system says that there is room.

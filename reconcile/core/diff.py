@@ -322,7 +322,7 @@ class Comparison:
         unseen = self._unseen_fields(held)
         agrees = np.full(len(at), _State.IN_STEP, dtype=np.int8)
         for hidden in unseen.values():
-            # Nobody can say that a user is in step of whom a group could not be seen.
+            # A user is not known to be in step while one of its groups could not be seen.
             agrees[hidden] = _State.UNKNOWN
         for field in self._compared:
             differing = self._differs(field, self._columns[field].take(wanted), _only(held[field]))

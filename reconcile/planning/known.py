@@ -71,7 +71,7 @@ def _look_at(
         if isinstance(seen, Unknown):
             left = [*values]
         elif seen is None or seen.user.deactivated_at or (seen.user.role or "").lower() in roles:
-            # Whoever creates or activates it again writes the value with the rest.
+            # A create or a reactivation writes the value with the rest, and a protected user is not written.
             left = []
         else:
             proof = verify(values, values, as_record(seen.user, fields, seen.known), directory.looks_show())

@@ -1,7 +1,7 @@
 """
 The state file as a run opened it: whether the file that stands at its path now is still that one, and whole.
 
-A file that was removed, replaced or moved can still be written by whoever has it open, and keeps nothing.
+A process that has a file open can still write to it after it was removed, replaced or moved. Nothing of that is kept.
 """
 
 import os

@@ -277,11 +277,7 @@ class StateReader:
     def waivers(self, run_id: str) -> tuple[Waiver, ...]:
         """Give what a person let pass in a run, in the order of time."""
         sql = "SELECT what, value, by, at FROM waivers WHERE run_id = ? ORDER BY at, what, value"
-        return tuple(Waiver(*row) for row in self._rows(sql, run_id)) if self._has("waivers") else ()
-
-    def _has(self, table: str) -> bool:
-        """Whether the file has a table: older versions made fewer."""
-        return any(self._rows("SELECT 1 FROM sqlite_master WHERE name = ?", table))
+        return tuple(Waiver(*row) for row in self._rows(sql, run_id))
 
     def kept_whole(self, run_id: str, change: Change) -> RawObject | None:
         """Give the metadata object that a change took away to write it anew, as it was; None where it did not."""
@@ -383,15 +379,10 @@ class StateReader:
 
     def tried(self) -> list[Tried]:
         """Give every value that was taken and did not stick, with how often and when it was tried last, in order."""
-        has_tries = any(
-            self._rows("SELECT 1 FROM sqlite_master WHERE name = 'tries'")
-        )  # no older version has them
-        beside = (
-            "coalesce(t.tries, 0), t.tried_at FROM never_sticks n"
-            " LEFT JOIN tries t ON t.uid = n.uid AND t.field = n.field AND t.value = n.value"
+        sql = (
+            "SELECT n.uid, n.field, n.value, coalesce(t.tries, 0), t.tried_at FROM never_sticks n"
+            " LEFT JOIN tries t ON t.uid = n.uid AND t.field = n.field AND t.value = n.value ORDER BY 1, 2"
         )
-        alone = "0, NULL FROM never_sticks n"
-        sql = f"SELECT n.uid, n.field, n.value, {beside if has_tries else alone} ORDER BY 1, 2"
         return [Tried(*row) for row in self._rows(sql)]
 
     def counted(self, run_id: str) -> list[tuple[str, str]]:
@@ -448,10 +439,10 @@ class StateReader:
             "SELECT uid FROM outcomes WHERE action = 'create' AND (outcome = 'applied' OR detail LIKE ? || '%')",
             DID_NOT_STICK,
         )
-        sql = "SELECT uid FROM intents i WHERE action IN ('create', 'update')"
-        if any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'intent_times'")):
-            sql += " AND NOT EXISTS (SELECT 1 FROM intent_times t WHERE t.run_id = i.run_id AND t.seq = i.seq)"
-        yield from self._uids(sql)
+        yield from self._uids(
+            "SELECT uid FROM intents i WHERE action IN ('create', 'update')"
+            " AND NOT EXISTS (SELECT 1 FROM intent_times t WHERE t.run_id = i.run_id AND t.seq = i.seq)"
+        )
 
     def _uids(self, sql: str, *values: str) -> Iterator[str]:
         return (uid for (uid,) in self._rows(sql, *values))
